@@ -1,0 +1,147 @@
+//! The one public error, and the box in which the errors of users and of foreign crates travel.
+//!
+//! Every variant carries its evidence, and its text is a sentence that says what to do where something can be done.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::ids::CheckpointId;
+
+/// An error of the user's own code, or of a foreign crate.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A `Result` with tidegate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong with a flow, a job or its stored state.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The flow cannot run; nothing was started.
+    #[error("the flow cannot run: {problem}; {advice}")]
+    InvalidFlow {
+        /// What is wrong, and where.
+        problem: String,
+        /// What to change.
+        advice: String,
+    },
+    /// A callback of an operator, a source or a sink returned an error.
+    #[error("operator '{operator}' (task {task}) failed in {callback}: {cause}")]
+    Operator {
+        /// The operator's name.
+        operator: String,
+        /// The task that ran it.
+        task: String,
+        /// The callback that returned the error.
+        callback: &'static str,
+        /// The error's text, its sources included.
+        cause: String,
+        /// The error itself.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// A callback of an operator, a source or a sink panicked.
+    #[error("operator '{operator}' (task {task}) panicked: {message}")]
+    Panic {
+        /// The operator's name.
+        operator: String,
+        /// The task that ran it.
+        task: String,
+        /// The panic's message.
+        message: String,
+    },
+    /// The store could not be read or written.
+    #[error("cannot {action} '{path}': {cause}")]
+    Store {
+        /// What was attempted, as a verb.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        cause: String,
+        /// Whether the write may have taken effect all the same.
+        maybe_done: bool,
+    },
+    /// A stored file is damaged.
+    #[error("'{path}' is damaged: {what}{}", usable_text(usable))]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What was found, and what was expected; names the operator and the section where known.
+        what: String,
+        /// Older checkpoints that can still be read, newest first.
+        usable: Vec<CheckpointId>,
+    },
+    /// Another process runs this job on the same store.
+    #[error("'{path}' is locked: another process runs this job on the same store; stop it, or use another store")]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The stored state does not fit the flow.
+    #[error("the stored state does not fit the flow: {problem}; {advice}")]
+    StateMismatch {
+        /// What does not fit.
+        problem: String,
+        /// What to do.
+        advice: String,
+    },
+    /// A checkpoint was not taken.
+    #[error("checkpoint {id} was not completed: {reason}")]
+    CheckpointFailed {
+        /// The checkpoint.
+        id: CheckpointId,
+        /// Why.
+        reason: String,
+    },
+    /// A checkpoint was refused before it began.
+    #[error("no checkpoint was started: {reason}")]
+    CheckpointRefused {
+        /// Why.
+        reason: String,
+    },
+    /// The job failed, and the restart strategy gave up.
+    #[error("the job failed and is not restarted ({strategy}): {cause}")]
+    RestartsExhausted {
+        /// What the strategy said.
+        strategy: String,
+        /// The root cause of the last failure.
+        #[source]
+        cause: Box<Error>,
+    },
+    /// The job was cancelled.
+    #[error("the job was cancelled")]
+    Cancelled,
+    /// The job has ended, so it cannot be asked.
+    #[error("the job has ended")]
+    Ended,
+    /// A fault of the engine itself. Please report it.
+    #[error("fault of the engine: {0}; please report it")]
+    Engine(String),
+}
+
+fn usable_text(usable: &[CheckpointId]) -> String {
+    if usable.is_empty() {
+        return "; no older checkpoint is usable".into();
+    }
+    let ids: Vec<String> = usable.iter().map(CheckpointId::to_string).collect();
+    format!(
+        "; older usable checkpoints: {} (going back to one repeats output that was already committed, so it must be asked for)",
+        ids.join(", ")
+    )
+}
+
+/// An error's text with the texts of its sources, outermost first.
+pub(crate) fn chain_text(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let inner = source.to_string();
+        if !text.contains(&inner) {
+            text.push_str(": ");
+            text.push_str(&inner);
+        }
+        next = source.source();
+    }
+    text
+}

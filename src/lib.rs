@@ -1,0 +1,28 @@
+//! Exactly-once stream processing inside a service.
+#![forbid(unsafe_code)]
+#![deny(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::todo,
+    clippy::dbg_macro,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
+
+// Floor 0: words.
+mod config;
+mod error;
+mod ids;
+mod metrics;
+mod time;
+// Floor 1: things.
+mod frame;
+// Floor 2: pipes and stores.
+mod state;
+// Floor 3: contracts.
+mod sink;
+mod source;
