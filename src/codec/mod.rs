@@ -1,0 +1,104 @@
+//! MessagePack: how state is written, and read back without panics or runaway allocations.
+//!
+//! Structs are written with field names, so that fields can be added and removed under serde's defaults. Reading trusts no byte:
+//! whatever the input, the result is a value or an error. Plain functions, called from any thread.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::BoxError;
+
+/// Nesting that decoding follows at most, so that no input can exhaust the stack.
+const MAX_DEPTH: usize = 128;
+
+/// Appends `value` to `out` as one MessagePack object.
+///
+/// # Errors
+/// Where the value's own `Serialize` refuses. `out` may then end in a half-written object.
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), BoxError> {
+    let mut serializer = rmp_serde::Serializer::new(out).with_struct_map();
+    value.serialize(&mut serializer)?;
+    Ok(())
+}
+
+/// Reads exactly one object from `bytes`.
+///
+/// # Errors
+/// Where the bytes are no such object, or more follows it.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BoxError> {
+    let mut reader = Reader::new(bytes);
+    let value = reader.next()?;
+    if reader.is_empty() {
+        return Ok(value);
+    }
+    Err(format!("{} bytes follow the object", reader.remaining()).into())
+}
+
+/// Reads objects one after another.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// A reader at the beginning of `bytes`.
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Reader { rest: bytes }
+    }
+
+    /// Reads the next object.
+    ///
+    /// # Errors
+    /// Where the bytes end early, or are no such object. The reader then stands where it stood.
+    pub(crate) fn next<T: DeserializeOwned>(&mut self) -> Result<T, BoxError> {
+        let mut rest = self.rest;
+        let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
+        deserializer.set_max_depth(MAX_DEPTH);
+        let value = T::deserialize(&mut deserializer)?;
+        self.rest = rest;
+        Ok(value)
+    }
+
+    /// True when every byte was read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// How many bytes are left.
+    pub(crate) fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_read_in_the_order_they_were_written() {
+        let mut bytes = Vec::new();
+        encode(&7u64, &mut bytes).unwrap();
+        encode(&("a", 1.5f64), &mut bytes).unwrap();
+        let mut reader = Reader::new(&bytes);
+        assert_eq!(reader.next::<u64>().unwrap(), 7);
+        assert_eq!(reader.next::<(String, f64)>().unwrap(), ("a".to_string(), 1.5));
+        assert!(reader.is_empty());
+        assert!(reader.next::<u64>().is_err());
+    }
+
+    #[test]
+    fn what_follows_a_single_object_is_an_error() {
+        let mut bytes = Vec::new();
+        encode(&7u64, &mut bytes).unwrap();
+        bytes.push(0);
+        assert!(decode::<u64>(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_length_beyond_the_input_is_an_error_and_not_an_allocation() {
+        let claims_four_gigabytes = [0xdd, 0xff, 0xff, 0xff, 0xff, 0x01];
+        assert!(decode::<Vec<u64>>(&claims_four_gigabytes).is_err());
+        let claims_a_long_string = [0xdb, 0xff, 0xff, 0xff, 0xff, b'a'];
+        assert!(decode::<String>(&claims_a_long_string).is_err());
+    }
+}
