@@ -34,5 +34,6 @@ pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
 pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, secs};
 pub use metrics::Counter;
 pub use frame::Keyed;
+pub use key::Key;
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use source::{Poll, Records, Rejected, Source, SplitReader};
