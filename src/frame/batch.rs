@@ -29,6 +29,16 @@ impl<T> Batch<T> {
         Batch { values: Vec::new(), times: Vec::new(), marks: Vec::new() }
     }
 
+    /// An empty batch with room for `records` records.
+    pub(crate) fn with_capacity(records: usize) -> Self {
+        Batch { values: Vec::with_capacity(records), times: Vec::new(), marks: Vec::new() }
+    }
+
+    /// Whether there is a buffer worth giving back.
+    pub(crate) fn has_buffer(&self) -> bool {
+        self.values.capacity() > 0
+    }
+
     /// The number of records.
     pub(crate) fn len(&self) -> usize {
         self.values.len()
@@ -111,8 +121,175 @@ impl<T> Batch<T> {
     }
 }
 
+/// Takes records and marks one by one, in order.
+pub(crate) trait Consumer<T> {
+    /// Why it can't go on at all.
+    type Error;
+
+    /// Takes the next record.
+    fn record(&mut self, value: T, time: Timestamp) -> Result<Took<T>, Self::Error>;
+
+    /// Takes the next mark; false where nothing more can be taken after it for now.
+    fn mark(&mut self, watermark: Timestamp) -> Result<bool, Self::Error>;
+}
+
+/// What became of a record.
+#[derive(Debug)]
+pub(crate) enum Took<T> {
+    /// It was taken, and another one may come.
+    Taken,
+    /// It was taken, but no more for now.
+    Last,
+    /// It was not taken; here it is again.
+    Refused(T),
+}
+
+impl<T> Batch<T> {
+    /// Hands records and marks to `consumer` from the front, until all are taken (true; the batch is empty then) or it stops.
+    #[inline]
+    pub(crate) fn consume<C: Consumer<T>>(&mut self, consumer: &mut C) -> Result<bool, C::Error> {
+        let Batch { values, times, marks } = self;
+        let mut values_left = values.drain(..);
+        let mut marks_left = marks.iter();
+        let mut next_mark = marks_left.next();
+        let mut next_at = next_mark.map_or(usize::MAX, |mark| mark.at);
+        let (mut taken, mut marks_taken, mut refused) = (0, 0, None);
+        let all_taken = loop {
+            if let Some(mark) = next_mark
+                && taken == next_at
+            {
+                next_mark = marks_left.next();
+                next_at = next_mark.map_or(usize::MAX, |mark| mark.at);
+                marks_taken += 1;
+                if !consumer.mark(mark.watermark)? {
+                    break false;
+                }
+            }
+            let Some(value) = values_left.next() else { break true };
+            let time = times.get(taken).copied().unwrap_or(Timestamp::NONE);
+            match consumer.record(value, time)? {
+                Took::Taken => taken += 1,
+                Took::Last => {
+                    taken += 1;
+                    break false;
+                }
+                Took::Refused(value) => {
+                    refused = Some(value);
+                    break false;
+                }
+            }
+        };
+        let rest: Vec<T> = if all_taken { Vec::new() } else { refused.into_iter().chain(values_left.by_ref()).collect() };
+        drop(values_left);
+        values.extend(rest);
+        self.forget(if all_taken { usize::MAX } else { taken }, marks_taken);
+        Ok(all_taken)
+    }
+
+    /// Drops the timestamps of the first `records` records and the first `marks` marks, and moves the other marks up.
+    fn forget(&mut self, records: usize, marks: usize) {
+        self.times.drain(..records.min(self.times.len()));
+        self.marks.drain(..marks);
+        for mark in &mut self.marks {
+            mark.at -= records;
+        }
+    }
+}
+
 impl<T> Default for Batch<T> {
     fn default() -> Self {
         Batch::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    /// Takes `quota` records and marks at a time; notes what it took.
+    struct Taker {
+        quota: usize,
+        took: Vec<String>,
+    }
+
+    impl Consumer<u64> for Taker {
+        type Error = ();
+
+        fn record(&mut self, value: u64, time: Timestamp) -> Result<Took<u64>, ()> {
+            if self.quota == 0 {
+                return Ok(Took::Refused(value));
+            }
+            self.quota -= 1;
+            self.took.push(format!("{value}@{time}"));
+            Ok(if self.quota == 0 && value % 2 == 0 { Took::Last } else { Took::Taken })
+        }
+
+        fn mark(&mut self, watermark: Timestamp) -> Result<bool, ()> {
+            self.took.push(format!("w{watermark}"));
+            self.quota = self.quota.saturating_sub(1);
+            Ok(self.quota > 0)
+        }
+    }
+
+    fn whole(batch: &mut Batch<u64>) -> Vec<String> {
+        let mut taker = Taker { quota: usize::MAX, took: Vec::new() };
+        assert_eq!(batch.consume(&mut taker), Ok(true));
+        assert!(batch.is_empty());
+        taker.took
+    }
+
+    fn build(items: &[(bool, i64)]) -> Batch<u64> {
+        let mut batch = Batch::new();
+        for (i, &(is_mark, time)) in items.iter().enumerate() {
+            if is_mark { batch.mark(at(i as i64)) } else { batch.push(i as u64, at(time)) }
+        }
+        batch
+    }
+
+    proptest! {
+        #[test]
+        fn stopping_and_going_on_takes_what_one_go_takes(
+            items in proptest::collection::vec((proptest::bool::weighted(0.3), 0i64..100), 0..40),
+            quotas in proptest::collection::vec(1usize..7, 60),
+        ) {
+            let mut batch = build(&items);
+            let expected = whole(&mut build(&items));
+            let mut took = Vec::new();
+            for quota in quotas {
+                let mut taker = Taker { quota, took: Vec::new() };
+                let all = batch.consume(&mut taker).unwrap();
+                took.extend(taker.took);
+                if all {
+                    break;
+                }
+            }
+            prop_assert_eq!(took, expected);
+        }
+
+        #[test]
+        fn splitting_and_appending_give_the_batch_back(
+            items in proptest::collection::vec((proptest::bool::weighted(0.3), 0i64..100), 0..40),
+            n in 0usize..45,
+        ) {
+            let (mut rest, mut front) = (build(&items), Batch::new());
+            rest.split_front(n, &mut front);
+            front.append(&mut rest);
+            prop_assert_eq!(whole(&mut front), whole(&mut build(&items)));
+        }
+    }
+
+    #[test]
+    fn a_record_without_time_among_timed_ones_keeps_none() {
+        let mut batch = Batch::new();
+        batch.push(1u64, Timestamp::NONE);
+        batch.push(2, at(5));
+        batch.push(3, Timestamp::NONE);
+        assert_eq!(batch.times, vec![Timestamp::NONE, at(5), Timestamp::NONE]);
     }
 }

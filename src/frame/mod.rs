@@ -5,7 +5,7 @@
 
 mod batch;
 
-pub(crate) use batch::{Batch, Mark};
+pub(crate) use batch::{Batch, Consumer, Mark, Took};
 
 use crate::ids::CheckpointId;
 use crate::time::Timestamp;

@@ -1,0 +1,105 @@
+//! One record in, any number out; and what becomes of a record for which the function fails.
+//!
+//! The iterator that a record is turned into is kept while the output is full, so an endless one overruns no bound.
+
+use std::sync::Arc;
+
+use super::steps::{Outs, Stepwise};
+use crate::config::BATCH_RECORDS;
+use crate::error::{BoxError, chain_text};
+use crate::metrics::Counter;
+use crate::operator::{Cx, OpId, Side};
+use crate::time::Timestamp;
+
+/// A record that an operator could not handle, on its way to a side output.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DeadLetter<T> {
+    /// The record.
+    pub record: T,
+    /// The operator that failed.
+    pub operator: String,
+    /// The error's text.
+    pub error: String,
+}
+
+/// What becomes of a record for which a function fails.
+#[derive(Debug)]
+pub(crate) enum Poison<T> {
+    /// The region fails.
+    Fail,
+    /// It is counted and dropped.
+    Skip,
+    /// It goes to a side output.
+    Dead(Side<DeadLetter<T>>, Arc<str>),
+}
+
+/// Turns each record into an iterator, by a function that may fail and then hands the record back.
+pub(crate) struct FlatMap<F, In, I: IntoIterator> {
+    operator: OpId,
+    function: Arc<F>,
+    poison: Poison<In>,
+    skipped: Counter,
+    /// What is left of the last record, and its timestamp.
+    current: Option<(I::IntoIter, Timestamp)>,
+}
+
+impl<F, In, I: IntoIterator> FlatMap<F, In, I> {
+    /// `skipped` counts the records that the policy drops.
+    pub(crate) fn new(operator: OpId, function: Arc<F>, poison: Poison<In>, skipped: Counter) -> Self {
+        FlatMap { operator, function, poison, skipped, current: None }
+    }
+}
+
+impl<F, In, I> FlatMap<F, In, I>
+where
+    In: Send + 'static,
+    I: IntoIterator,
+{
+    #[cold]
+    fn reject(&mut self, record: In, error: BoxError, time: Timestamp, outs: &mut Outs<I::Item>) -> Result<(), BoxError> {
+        match &self.poison {
+            Poison::Fail => return Err(error),
+            Poison::Skip => self.skipped.add(1),
+            Poison::Dead(side, operator) => {
+                let letter = DeadLetter { record, operator: operator.to_string(), error: chain_text(&*error) };
+                outs.sides.push(*side, letter, time);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<F, In, I> Stepwise for FlatMap<F, In, I>
+where
+    In: Send + 'static,
+    I: IntoIterator,
+    I::Item: Send + 'static,
+    I::IntoIter: Send,
+    F: Fn(In) -> Result<I, (In, BoxError)> + Send + Sync,
+{
+    type In = In;
+    type Out = I::Item;
+
+    #[inline]
+    fn record(&mut self, value: In, time: Timestamp, outs: &mut Outs<I::Item>, cx: &mut Cx) -> Result<(), BoxError> {
+        cx.enter(self.operator, "flat_map");
+        match (self.function)(value) {
+            Ok(made) => self.current = Some((made.into_iter(), time)),
+            Err((record, error)) => self.reject(record, error, time, outs)?,
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn rest(&mut self, outs: &mut Outs<I::Item>) -> bool {
+        let Some((made, time)) = &mut self.current else { return true };
+        for value in made.by_ref() {
+            outs.main.push(value, *time);
+            if outs.main.len() >= BATCH_RECORDS {
+                return false;
+            }
+        }
+        self.current = None;
+        true
+    }
+}

@@ -1,0 +1,19 @@
+//! Links: the operators that live inside a task, joined by plain calls.
+//!
+//! Always: a batch is one virtual call, a record none. A link that can't hand on what it made keeps it and says so; nothing is
+//! lost and nothing is made twice. Called by the task that owns the chain.
+
+mod filter;
+mod flat_map;
+mod key_by;
+mod map;
+mod steps;
+mod tee;
+
+pub use flat_map::DeadLetter;
+pub(crate) use filter::Filter;
+pub(crate) use flat_map::{FlatMap, Poison};
+pub(crate) use key_by::KeyBy;
+pub(crate) use map::Map;
+pub(crate) use steps::{Outs, Steps, Stepwise};
+pub(crate) use tee::Tee;

@@ -1,0 +1,157 @@
+//! One bounded channel from one task to one other task, and the way back for emptied buffers.
+//!
+//! Always: frames arrive in the order they were sent, and no more than the bound are under way. Buffers go back to the task that
+//! allocated them, because freeing memory on another thread than its allocator's costs more than handling the records in it.
+//! The sender is used by the sending task's thread only, the receiver by the receiving one's.
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+
+use super::bell::{Bell, RingOnDrop};
+use crate::config::BATCH_RECORDS;
+use crate::frame::{Batch, Frame};
+
+/// The sending end.
+#[derive(Debug)]
+pub(crate) struct EdgeSender<T> {
+    frames: Sender<Frame<T>>,
+    emptied: Receiver<Batch<T>>,
+    receiver: RingOnDrop,
+}
+
+/// The receiving end.
+#[derive(Debug)]
+pub(crate) struct EdgeReceiver<T> {
+    frames: Receiver<Frame<T>>,
+    emptied: Sender<Batch<T>>,
+    sender: RingOnDrop,
+}
+
+/// Why a frame was not sent; it is handed back where it may be sent later.
+#[derive(Debug)]
+pub(crate) enum SendError<T> {
+    /// The edge holds as many frames as it may.
+    Full(Frame<T>),
+    /// The receiver is gone.
+    Closed,
+}
+
+/// What an edge has for its receiver.
+#[derive(Debug)]
+pub(crate) enum Received<T> {
+    /// The next frame.
+    Frame(Frame<T>),
+    /// Nothing for now.
+    Empty,
+    /// Nothing ever again: the sender is gone.
+    Closed,
+}
+
+/// An edge that holds `frames` frames, between the tasks with these bells.
+pub(crate) fn edge<T>(frames: usize, sender: Bell, receiver: Bell) -> (EdgeSender<T>, EdgeReceiver<T>) {
+    let (frames_in, frames_out) = bounded(frames);
+    let (emptied_in, emptied_out) = bounded(frames + 2);
+    (
+        EdgeSender { frames: frames_in, emptied: emptied_out, receiver: RingOnDrop(receiver) },
+        EdgeReceiver { frames: frames_out, emptied: emptied_in, sender: RingOnDrop(sender) },
+    )
+}
+
+impl<T> EdgeSender<T> {
+    /// Sends a frame and rings the receiver's bell.
+    pub(crate) fn try_send(&self, frame: Frame<T>) -> Result<(), SendError<T>> {
+        match self.frames.try_send(frame) {
+            Ok(()) => {
+                self.receiver.0.ring();
+                Ok(())
+            }
+            Err(TrySendError::Full(frame)) => Err(SendError::Full(frame)),
+            Err(TrySendError::Disconnected(_)) => Err(SendError::Closed),
+        }
+    }
+
+    /// An empty batch: one that came back, else a new one with room for a full frame.
+    pub(crate) fn buffer(&self) -> Batch<T> {
+        self.emptied.try_recv().unwrap_or_else(|_| Batch::with_capacity(BATCH_RECORDS))
+    }
+}
+
+impl<T> EdgeReceiver<T> {
+    /// Takes the next frame, if there is one, and rings the sender's bell.
+    pub(crate) fn try_recv(&self) -> Received<T> {
+        match self.frames.try_recv() {
+            Ok(frame) => {
+                self.sender.0.ring();
+                Received::Frame(frame)
+            }
+            Err(TryRecvError::Empty) => Received::Empty,
+            Err(TryRecvError::Disconnected) => Received::Closed,
+        }
+    }
+
+    /// Gives an emptied batch back to the sender.
+    pub(crate) fn give_back(&self, mut batch: Batch<T>) {
+        if batch.has_buffer() {
+            batch.clear();
+            // A full return way means that the sender has buffers enough: this one may go.
+            drop(self.emptied.try_send(batch));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    use super::*;
+    use crate::frame::Close;
+
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn rung(bell: &Bell, act: impl FnOnce()) -> usize {
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        bell.register(&Waker::from(count.clone()));
+        act();
+        count.0.load(Ordering::SeqCst)
+    }
+
+    #[test]
+    fn sending_receiving_and_dropping_ring_the_other_side() {
+        let (at_sender, at_receiver) = (Bell::default(), Bell::default());
+        let (tx, rx) = edge::<u64>(1, at_sender.clone(), at_receiver.clone());
+        assert_eq!(rung(&at_receiver, || tx.try_send(Frame::control(Close::End)).unwrap()), 1);
+        assert!(matches!(tx.try_send(Frame::control(Close::End)), Err(SendError::Full(_))));
+        assert_eq!(rung(&at_sender, || assert!(matches!(rx.try_recv(), Received::Frame(_)))), 1);
+        assert_eq!(rung(&at_sender, || drop(rx)), 1);
+        assert!(matches!(tx.try_send(Frame::control(Close::End)), Err(SendError::Closed)));
+        assert_eq!(rung(&at_receiver, || drop(tx)), 1);
+    }
+
+    #[test]
+    fn frames_sent_before_the_sender_went_are_still_received() {
+        let (tx, rx) = edge::<u64>(2, Bell::default(), Bell::default());
+        tx.try_send(Frame::control(Close::End)).unwrap();
+        drop(tx);
+        assert!(matches!(rx.try_recv(), Received::Frame(_)));
+        assert!(matches!(rx.try_recv(), Received::Closed));
+    }
+
+    #[test]
+    fn buffers_come_back_to_the_sender() {
+        let (tx, rx) = edge::<u64>(2, Bell::default(), Bell::default());
+        let mut batch = tx.buffer();
+        batch.push(1, crate::time::Timestamp::NONE);
+        let allocation = batch.values.as_ptr();
+        rx.give_back(batch);
+        let again = tx.buffer();
+        assert_eq!(again.values.as_ptr(), allocation);
+        assert!(again.is_empty());
+    }
+}

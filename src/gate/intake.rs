@@ -1,0 +1,133 @@
+//! The input of a task: its edges, read one frame at a time.
+//!
+//! Always: a blocked edge is not read; no record is handed out before every edge has said its state; a frame's closing mark counts
+//! only once its records have been taken, and the watermarks in it are already the merged ones. Called by the task that owns it.
+
+use super::alignment::{Alignment, Steps};
+use super::frontier::{Frontier, Output};
+use crate::channel::{EdgeReceiver, Received};
+use crate::frame::{Batch, Close, InputState};
+use crate::ids::CheckpointId;
+use crate::time::Timestamp;
+
+/// What came of looking for a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// There is one: take its records, then its closing mark.
+    Frame,
+    /// No edge that may be read has one.
+    Nothing,
+    /// A task before this one is gone.
+    PeerGone,
+}
+
+/// What the closing mark of a frame asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// Nothing.
+    Open,
+    /// To do as the alignment says.
+    Barrier(Steps),
+    /// To do as the frontier says.
+    State(Option<Output>),
+    /// An edge has ended: first what the frontier says, then what the alignment says.
+    Ended(Option<Output>, Steps),
+}
+
+/// All input edges of a task.
+#[derive(Debug)]
+pub(crate) struct Intake<T> {
+    edges: Vec<EdgeReceiver<T>>,
+    alignment: Alignment,
+    frontier: Frontier,
+    /// The edge that is looked at next.
+    next: usize,
+    /// How many edges have ended.
+    ended: usize,
+    /// The frame that is being taken: its edge, what is left of its records, its closing mark.
+    current: Option<(usize, Batch<T>, Close)>,
+}
+
+impl<T> Intake<T> {
+    /// Over these edges; `floor` is the watermark that was merged before the restart.
+    pub(crate) fn new(edges: Vec<EdgeReceiver<T>>, floor: Timestamp) -> Self {
+        let n = edges.len();
+        Intake { edges, alignment: Alignment::new(n), frontier: Frontier::new(n, floor), next: 0, ended: 0, current: None }
+    }
+
+    /// Finds the next frame, unless one is still being taken.
+    pub(crate) fn receive(&mut self) -> Arrival {
+        if self.current.is_some() {
+            return Arrival::Frame;
+        }
+        let only_unspoken = !self.frontier.all_spoken();
+        for _ in 0..self.edges.len() {
+            let at = self.next;
+            self.next = if at + 1 == self.edges.len() { 0 } else { at + 1 };
+            let Some(edge) = self.edges.get(at) else { continue };
+            if self.alignment.is_blocked(at) || (only_unspoken && self.frontier.has_spoken(at)) {
+                continue;
+            }
+            match edge.try_recv() {
+                Received::Frame(frame) => {
+                    self.begin(at, frame.batch, frame.close);
+                    return Arrival::Frame;
+                }
+                Received::Empty => {}
+                Received::Closed => return Arrival::PeerGone,
+            }
+        }
+        Arrival::Nothing
+    }
+
+    fn begin(&mut self, edge: usize, mut batch: Batch<T>, close: Close) {
+        let frontier = &mut self.frontier;
+        batch.marks.retain_mut(|mark| match frontier.watermark(edge, mark.watermark) {
+            Some(Output::Watermark(merged)) => {
+                mark.watermark = merged;
+                true
+            }
+            _ => false,
+        });
+        self.current = Some((edge, batch, close));
+    }
+
+    /// The records of the current frame that are still to be taken.
+    pub(crate) fn records(&mut self) -> Option<&mut Batch<T>> {
+        self.current.as_mut().map(|(_, batch, _)| batch).filter(|batch| !batch.is_empty())
+    }
+
+    /// Ends the current frame, whose records have all been taken.
+    pub(crate) fn close(&mut self) -> Closing {
+        let Some((edge, batch, close)) = self.current.take() else { return Closing::Open };
+        if let Some(edge) = self.edges.get(edge) {
+            edge.give_back(batch);
+        }
+        match close {
+            Close::Open => Closing::Open,
+            Close::Barrier(id) => Closing::Barrier(self.alignment.barrier(edge, id)),
+            Close::CancelBarrier(id) => Closing::Barrier(self.alignment.cancel(id)),
+            Close::State(InputState::Active(watermark)) => Closing::State(self.frontier.active(edge, watermark)),
+            Close::State(InputState::Idle) => Closing::State(self.frontier.idle(edge)),
+            Close::End => {
+                self.ended += 1;
+                Closing::Ended(self.frontier.ended(edge), self.alignment.ended(edge))
+            }
+        }
+    }
+
+    /// The coordinator gave a checkpoint up.
+    pub(crate) fn aborted(&mut self, id: CheckpointId) -> Steps {
+        self.alignment.aborted(id)
+    }
+
+    /// Whether every edge has ended.
+    pub(crate) fn all_ended(&self) -> bool {
+        self.ended == self.edges.len()
+    }
+
+    /// The merged watermark.
+    pub(crate) fn watermark(&self) -> Timestamp {
+        self.frontier.emitted()
+    }
+}

@@ -1,0 +1,12 @@
+//! What an operator is: to the engine a link of a chain, to the user a trait to implement.
+//!
+//! Always: a link's calls come from one thread at a time, its task's, and none overlaps another.
+
+mod link;
+mod side;
+mod stage;
+
+pub(crate) use link::{Cx, Flow, Halt, Link, Next, OpId, OperatorPart, Prepare, Signal, Work};
+pub(crate) use side::{Port, Sides};
+pub use side::{Side, SideOutput};
+pub(crate) use stage::Stage;

@@ -1,0 +1,162 @@
+//! An output over edges: partitions batches, fills frames, sends them.
+//!
+//! A frame leaves when it is full, when the task has nothing more to read, or when it is closed by a mark. A closing mark never
+//! waits: it is queued behind what waits for room, so that a barrier is on its way before the view is taken. Records do wait:
+//! the output is full when the open frame is full and an earlier one has not left yet.
+
+use std::collections::VecDeque;
+
+use crate::channel::{EdgeSender, SendError};
+use crate::config::BATCH_RECORDS;
+use crate::frame::{Batch, Close, Consumer, Frame, Took};
+use crate::operator::{Cx, Flow, Halt, Link, Signal};
+use crate::time::Timestamp;
+
+use super::partition::Partitioner;
+
+/// One edge and what is under way to it.
+#[derive(Debug)]
+struct Lane<T> {
+    edge: EdgeSender<T>,
+    /// Being filled.
+    open: Batch<T>,
+    /// Closed, and waiting for room on the edge: one frame of records, and closing marks.
+    waiting: VecDeque<Frame<T>>,
+}
+
+impl<T> Lane<T> {
+    fn new(edge: EdgeSender<T>) -> Self {
+        Lane { open: edge.buffer(), edge, waiting: VecDeque::new() }
+    }
+
+    /// Whether one more record fits; sends the open frame if it is full.
+    #[inline]
+    fn has_room(&mut self) -> Result<bool, Halt> {
+        if self.open.len() < BATCH_RECORDS { Ok(true) } else { self.send_full() }
+    }
+
+    /// Sends the open frame, unless an earlier one still waits.
+    #[cold]
+    fn send_full(&mut self) -> Result<bool, Halt> {
+        if !self.send_waiting()? {
+            return Ok(false);
+        }
+        self.close(Close::Open)?;
+        Ok(true)
+    }
+
+    /// Closes the open frame and sends it, or queues it where there is no room.
+    fn close(&mut self, close: Close) -> Result<(), Halt> {
+        let next = if self.open.has_buffer() && self.open.is_empty() { Batch::new() } else { self.edge.buffer() };
+        let batch = std::mem::replace(&mut self.open, next);
+        self.waiting.push_back(Frame { batch, close });
+        self.send_waiting()?;
+        Ok(())
+    }
+
+    /// Sends what waits; false if there is no room for all of it.
+    fn send_waiting(&mut self) -> Result<bool, Halt> {
+        while let Some(frame) = self.waiting.pop_front() {
+            match self.edge.try_send(frame) {
+                Ok(()) => {}
+                Err(SendError::Full(frame)) => {
+                    self.waiting.push_front(frame);
+                    return Ok(false);
+                }
+                Err(SendError::Closed) => return Err(Halt::PeerGone),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The output of one stream: a partitioner over its edges.
+#[derive(Debug)]
+pub(crate) struct Exchange<T, P> {
+    lanes: Vec<Lane<T>>,
+    partitioner: P,
+}
+
+impl<T, P: Partitioner<T>> Exchange<T, P> {
+    /// An output over these edges, in the order of their receivers.
+    pub(crate) fn new(edges: Vec<EdgeSender<T>>, partitioner: P) -> Self {
+        Exchange { lanes: edges.into_iter().map(Lane::new).collect(), partitioner }
+    }
+
+    fn each_lane(&mut self, mut act: impl FnMut(&mut Lane<T>) -> Result<bool, Halt>) -> Result<Flow, Halt> {
+        let mut flow = Flow::Drained;
+        for lane in &mut self.lanes {
+            if !act(lane)? {
+                flow = Flow::Full;
+            }
+        }
+        Ok(flow)
+    }
+
+    fn close_all(&mut self, close: Close) -> Result<Flow, Halt> {
+        self.each_lane(|lane| lane.close(close).map(|()| true))
+    }
+
+    /// Sends what was begun, where something was and nothing waits before it.
+    fn flush(&mut self) -> Result<Flow, Halt> {
+        self.each_lane(|lane| {
+            if lane.send_waiting()? && !lane.open.is_empty() {
+                lane.close(Close::Open)?;
+            }
+            Ok(lane.waiting.is_empty())
+        })
+    }
+}
+
+/// Moves a whole batch onto the only edge.
+fn push_whole<T>(lane: &mut Lane<T>, batch: &mut Batch<T>) -> Result<Flow, Halt> {
+    if lane.open.len() + batch.len() > BATCH_RECORDS && !lane.send_full()? {
+        return Ok(Flow::Full);
+    }
+    lane.open.append(batch);
+    Ok(Flow::Drained)
+}
+
+/// Moves records one by one, each to its edge, and every mark to all edges.
+impl<T, P: Partitioner<T>> Consumer<T> for Exchange<T, P> {
+    type Error = Halt;
+
+    #[inline]
+    fn record(&mut self, value: T, time: Timestamp) -> Result<Took<T>, Halt> {
+        let edge = self.partitioner.edge_of(&value);
+        let lane = self.lanes.get_mut(edge).ok_or("a record was routed to an edge that does not exist")?;
+        if !lane.has_room()? {
+            return Ok(Took::Refused(value));
+        }
+        lane.open.push(value, time);
+        Ok(Took::Taken)
+    }
+
+    fn mark(&mut self, watermark: Timestamp) -> Result<bool, Halt> {
+        for lane in &mut self.lanes {
+            lane.open.mark(watermark);
+        }
+        Ok(true)
+    }
+}
+
+impl<T: Send + 'static, P: Partitioner<T>> Link<T> for Exchange<T, P> {
+    fn push(&mut self, batch: &mut Batch<T>, _: &mut Cx) -> Result<Flow, Halt> {
+        if let [lane] = self.lanes.as_mut_slice() {
+            return push_whole(lane, batch);
+        }
+        Ok(if batch.consume(self)? { Flow::Drained } else { Flow::Full })
+    }
+
+    fn signal(&mut self, signal: Signal, _: &mut Cx) -> Result<Flow, Halt> {
+        match signal {
+            Signal::Resume => self.each_lane(Lane::send_waiting),
+            Signal::Flush => self.flush(),
+            Signal::State(state) => self.close_all(Close::State(state)),
+            Signal::Barrier(id) => self.close_all(Close::Barrier(id)),
+            Signal::CancelBarrier(id) => self.close_all(Close::CancelBarrier(id)),
+            Signal::End => self.close_all(Close::End),
+            Signal::Due(_) | Signal::Finish | Signal::Snapshot(_) | Signal::Complete(_) | Signal::Aborted(_) => Ok(Flow::Drained),
+        }
+    }
+}

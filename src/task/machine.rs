@@ -1,0 +1,372 @@
+//! The task machine: commands, what is held, barriers, due timers, then one piece of input.
+//!
+//! Always: what has to be done is done in that order, so that a task can be cancelled, take a barrier and answer while its output
+//! is full. Stepped by the task's driver on a worker thread.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::head::{Advance, Head};
+use crate::channel::{self, LaneReceiver};
+use crate::checkpoint::{Delivery, Notifications};
+use crate::config::{BATCH_RECORDS, LINGER, STEP_TARGET};
+use crate::error::BoxError;
+use crate::frame::InputState;
+use crate::gate::{AbortReason, Step, Steps};
+use crate::ids::{Attempt, CheckpointId, TaskId};
+use crate::operator::{Cx, Flow, Halt, OpId, OperatorPart, Signal, Work};
+use crate::time::{Clock, Moment, Timestamp};
+
+/// What a task can be told.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Begin this checkpoint: to sources.
+    Trigger(CheckpointId),
+    /// This checkpoint is complete.
+    Complete(CheckpointId),
+    /// This checkpoint will not be completed; the latest that is.
+    Aborted(CheckpointId, Option<CheckpointId>),
+    /// Blocking work that a link had asked for has ended.
+    Worked(OpId, Result<(), BoxError>),
+    /// Everything is committed: end.
+    Release,
+    /// End at once, whatever is under way.
+    Cancel,
+}
+
+/// What a task tells its supervisor.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// Its part of a checkpoint, to be made durable and acknowledged.
+    View(TaskView),
+    /// It gave a checkpoint up.
+    Declined(CheckpointId, AbortReason),
+    /// It has read its last record and emitted its last one; it stays for checkpoints.
+    Ended,
+    /// Everything that checkpoints up to this one allow to be committed is.
+    Committed(CheckpointId),
+}
+
+/// The frozen state of a task at a barrier.
+#[derive(Debug)]
+pub(crate) struct TaskView {
+    pub(crate) task: TaskId,
+    pub(crate) attempt: Attempt,
+    pub(crate) checkpoint: CheckpointId,
+    pub(crate) watermark: Timestamp,
+    pub(crate) ended: bool,
+    pub(crate) parts: Vec<OperatorPart>,
+}
+
+/// What came of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// There is more to do at once.
+    Ready,
+    /// There is nothing to do until the bell rings or this moment comes.
+    Idle(Option<Moment>),
+    /// An edge is full; the bell rings when there is room.
+    Blocked,
+    /// The task has ended and may be dropped.
+    Done,
+}
+
+/// Where a task is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Reading.
+    Running,
+    /// The last record was read; what remains is emitted.
+    Finishing,
+    /// The end of data was sent; barriers still pass.
+    Parked,
+    /// Over.
+    Over,
+}
+
+/// What a task is made of.
+pub(crate) struct TaskParts {
+    pub(crate) id: TaskId,
+    pub(crate) attempt: Attempt,
+    pub(crate) head: Box<dyn Head>,
+    pub(crate) lane: LaneReceiver<Command>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The checkpoint it was restored from.
+    pub(crate) restored: Option<CheckpointId>,
+    /// Takes reports to the supervisor.
+    pub(crate) report: Box<dyn Fn(Report) + Send>,
+    /// Runs blocking work off the task, and sends [`Command::Worked`].
+    pub(crate) offload: Box<dyn Fn(OpId, Work) + Send>,
+}
+
+/// One running instance of a chain.
+pub(crate) struct Task {
+    parts: TaskParts,
+    cx: Cx,
+    phase: Phase,
+    /// The chain holds something that it could not hand on.
+    held: bool,
+    /// Barriers to send on, once nothing is held.
+    steps: VecDeque<Step>,
+    notifications: Notifications,
+    /// The newest complete checkpoint, and how much of its work is under way.
+    committing: Option<(CheckpointId, usize)>,
+    /// How many records the next advance may take.
+    limit: usize,
+    flushed: Moment,
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("id", &self.parts.id).field("phase", &self.phase).finish_non_exhaustive()
+    }
+}
+
+impl Task {
+    /// A task that has opened its operators and has read nothing.
+    pub(crate) fn new(parts: TaskParts) -> Self {
+        let (flushed, notifications) = (parts.clock.now(), Notifications::new(parts.restored));
+        Task {
+            parts,
+            cx: Cx::default(),
+            phase: Phase::Running,
+            held: false,
+            steps: VecDeque::new(),
+            notifications,
+            committing: None,
+            limit: BATCH_RECORDS,
+            flushed,
+        }
+    }
+
+    /// Which operator ran last, and in which callback.
+    pub(crate) fn running(&self) -> (OpId, &'static str) {
+        self.cx.running()
+    }
+
+    /// Does a bounded piece of work.
+    pub(crate) fn step(&mut self, waker: &Waker) -> Result<Progress, Halt> {
+        let now = self.parts.clock.now();
+        self.obey()?;
+        if self.phase == Phase::Over {
+            return Ok(Progress::Done);
+        }
+        if self.held && self.signal(Signal::Resume)? == Flow::Full {
+            return Ok(Progress::Blocked);
+        }
+        if let Some(step) = self.steps.pop_front() {
+            self.take(step)?;
+            return Ok(Progress::Ready);
+        }
+        if self.fire_due()? == Flow::Full {
+            return Ok(Progress::Blocked);
+        }
+        if self.phase == Phase::Finishing {
+            return self.finish();
+        }
+        self.read(now, waker)
+    }
+
+    /// Does what it was told.
+    fn obey(&mut self) -> Result<(), Halt> {
+        loop {
+            match self.parts.lane.try_recv() {
+                channel::Command::Got(command) => self.follow(command)?,
+                channel::Command::None => return Ok(()),
+                channel::Command::Orphaned => {
+                    self.phase = Phase::Over;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn follow(&mut self, command: Command) -> Result<(), Halt> {
+        match command {
+            Command::Trigger(id) => self.plan(self.parts.head.trigger(id)),
+            Command::Complete(id) => self.deliver_notice(self.notifications.complete(id))?,
+            Command::Aborted(id, latest) => {
+                self.plan(self.parts.head.aborted(id));
+                let deliveries = self.notifications.aborted(id, latest);
+                self.deliver_notice(deliveries)?;
+            }
+            Command::Worked(operator, result) => self.worked(operator, result)?,
+            Command::Release | Command::Cancel => self.phase = Phase::Over,
+        }
+        Ok(())
+    }
+
+    fn deliver_notice(&mut self, deliveries: impl IntoIterator<Item = Delivery>) -> Result<(), Halt> {
+        for delivery in deliveries {
+            match delivery {
+                Delivery::Complete(id) => self.complete(id)?,
+                Delivery::Aborted(id) => {
+                    let _unaffected = self.parts.head.signal(Signal::Aborted(id), &mut self.cx)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn complete(&mut self, id: CheckpointId) -> Result<(), Halt> {
+        let _unaffected = self.parts.head.signal(Signal::Complete(id), &mut self.cx)?;
+        let under_way = self.committing.map_or(0, |(_, works)| works);
+        self.committing = Some((id, under_way + self.cx.works.len()));
+        for (operator, work) in self.cx.works.drain(..) {
+            (self.parts.offload)(operator, work);
+        }
+        self.report_committed();
+        Ok(())
+    }
+
+    fn worked(&mut self, operator: OpId, result: Result<(), BoxError>) -> Result<(), Halt> {
+        self.cx.enter(operator, "commit");
+        result?;
+        if let Some((_, works)) = &mut self.committing {
+            *works -= 1;
+        }
+        self.report_committed();
+        Ok(())
+    }
+
+    fn report_committed(&mut self) {
+        if let Some((id, 0)) = self.committing {
+            self.committing = None;
+            (self.parts.report)(Report::Committed(id));
+        }
+    }
+
+    fn plan(&mut self, steps: Steps) {
+        self.steps.extend(steps);
+    }
+
+    fn signal(&mut self, signal: Signal) -> Result<Flow, Halt> {
+        let flow = self.parts.head.signal(signal, &mut self.cx)?;
+        self.held = flow == Flow::Full;
+        Ok(flow)
+    }
+
+    /// Sends a barrier on, then takes the view: in between, nothing runs.
+    fn take(&mut self, step: Step) -> Result<(), Halt> {
+        match step {
+            Step::Snapshot(id) => {
+                self.signal_marks(Signal::Barrier(id))?;
+                self.signal_marks(Signal::Snapshot(id))?;
+                self.parts.head.view(&mut self.cx);
+                (self.parts.report)(Report::View(self.view(id)));
+            }
+            Step::Abort(id, reason) => {
+                self.signal_marks(Signal::CancelBarrier(id))?;
+                if reason.declines() {
+                    (self.parts.report)(Report::Declined(id, reason));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what stands between records; it is queued behind them, so it does not depend on room.
+    fn signal_marks(&mut self, signal: Signal) -> Result<(), Halt> {
+        self.held |= self.parts.head.signal(signal, &mut self.cx)? == Flow::Full;
+        Ok(())
+    }
+
+    fn view(&mut self, checkpoint: CheckpointId) -> TaskView {
+        TaskView {
+            task: self.parts.id,
+            attempt: self.parts.attempt,
+            checkpoint,
+            watermark: self.parts.head.watermark(),
+            ended: self.phase == Phase::Parked,
+            parts: std::mem::take(&mut self.cx.parts),
+        }
+    }
+
+    /// Fires processing-time timers, where there are any that are due.
+    fn fire_due(&mut self) -> Result<Flow, Halt> {
+        self.cx.wall = self.parts.clock.wall();
+        if self.cx.wall < self.cx.next_due || self.phase == Phase::Parked {
+            return Ok(Flow::Drained);
+        }
+        self.cx.next_due = Timestamp::MAX;
+        let wall = self.cx.wall;
+        let flow = self.signal(Signal::Due(wall))?;
+        if flow == Flow::Full {
+            self.cx.next_due = wall;
+        }
+        Ok(flow)
+    }
+
+    fn finish(&mut self) -> Result<Progress, Halt> {
+        if self.signal(Signal::Finish)? == Flow::Full {
+            return Ok(Progress::Blocked);
+        }
+        self.signal_marks(Signal::End)?;
+        self.phase = Phase::Parked;
+        (self.parts.report)(Report::Ended);
+        Ok(Progress::Ready)
+    }
+
+    /// Reads a piece of input, of a size that keeps the step short.
+    fn read(&mut self, now: Moment, waker: &Waker) -> Result<Progress, Halt> {
+        let advance = self.parts.head.advance(self.limit, now, waker, &mut self.cx)?;
+        match advance {
+            Advance::Moved => self.moved(now)?,
+            Advance::Nothing(until) => return self.rest(now, until),
+            Advance::Full => {
+                self.held = true;
+                self.resize(now);
+                return Ok(Progress::Blocked);
+            }
+            Advance::Barrier(steps) => self.plan(steps),
+            Advance::State(state) => self.say(state)?,
+            Advance::Ended(steps) => {
+                if self.phase == Phase::Running {
+                    self.phase = Phase::Finishing;
+                }
+                self.plan(steps);
+            }
+            Advance::PeerGone => return Err(Halt::PeerGone),
+        }
+        Ok(Progress::Ready)
+    }
+
+    fn say(&mut self, state: InputState) -> Result<(), Halt> {
+        self.signal_marks(Signal::State(state))
+    }
+
+    fn moved(&mut self, before: Moment) -> Result<(), Halt> {
+        let now = self.resize(before);
+        if now.since(self.flushed) >= LINGER {
+            self.flushed = now;
+            self.signal_marks(Signal::Flush)?;
+        }
+        Ok(())
+    }
+
+    /// Halves or doubles the next advance, by how long the last one took.
+    fn resize(&mut self, before: Moment) -> Moment {
+        let now = self.parts.clock.now();
+        let took = now.since(before);
+        if took > STEP_TARGET {
+            self.limit = (self.limit / 2).max(1);
+        } else if took < STEP_TARGET / 4 {
+            self.limit = (self.limit * 2).min(BATCH_RECORDS);
+        }
+        now
+    }
+
+    /// Nothing to read: sends what is buffered, and says until when there is nothing to do.
+    fn rest(&mut self, now: Moment, until: Option<Moment>) -> Result<Progress, Halt> {
+        self.flushed = now;
+        self.signal_marks(Signal::Flush)?;
+        let timer = (self.cx.next_due < Timestamp::MAX && self.phase != Phase::Parked).then(|| {
+            let left_ms = self.cx.next_due.millis().saturating_sub(self.cx.wall.millis());
+            now.plus(Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)))
+        });
+        Ok(Progress::Idle(until.into_iter().chain(timer).min()))
+    }
+}

@@ -1,0 +1,14 @@
+//! A task: one running instance of a chain, as a machine that steps.
+//!
+//! Always: a step does a bounded piece of work and never waits; a barrier goes onward before the view is taken, and between the
+//! two nothing runs; nothing is emitted once the end of data has been sent. A task is stepped by one driver at a time.
+
+mod gated;
+mod head;
+mod machine;
+mod sourced;
+
+pub(crate) use gated::Gated;
+pub(crate) use head::{Advance, Head};
+pub(crate) use machine::{Command, Progress, Report, Task, TaskParts, TaskView};
+pub(crate) use sourced::{Sourced, SourcedParts, Split, SplitState};

@@ -1,0 +1,356 @@
+//! The head of a source's task: its splits, their event time, and the pace at which they are read.
+//!
+//! Always: positions are noted only when everything that was read before them has gone down the chain, so a restart at a position
+//! neither skips nor repeats a record. Splits are read in turn, a piece at a time; a split holds the watermark from the moment it
+//! is assigned until it ends.
+
+use std::task::Waker;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::head::{Advance, Head, in_order};
+use crate::error::BoxError;
+use crate::frame::{Batch, InputState, Mark};
+use crate::gate::{Alignment, Frontier, Output, Steps};
+use crate::ids::{CheckpointId, Uid};
+use crate::metrics::Counter;
+use crate::operator::{Cx, Flow, Halt, Next, OpId, OperatorPart, Side, Sides, Signal};
+use crate::source::{Poll, Records, Rejected, Source, SplitClock, SplitReader, Watermarks};
+use crate::state::ListView;
+use crate::time::{Moment, Timestamp};
+
+/// The name of the state that keeps the splits of a source.
+pub(crate) const SPLITS_STATE: &str = "splits";
+
+/// What a checkpoint keeps of a split.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SplitState<P> {
+    pub(crate) split: String,
+    pub(crate) position: P,
+    pub(crate) clock: SplitClock,
+    /// How many records it has given.
+    pub(crate) records: u64,
+    pub(crate) ended: bool,
+}
+
+/// A split of this task: its state, and its reader unless it has ended.
+pub(crate) struct Split<S: Source> {
+    pub(crate) state: SplitState<S::Position>,
+    pub(crate) reader: Option<S::Reader>,
+}
+
+/// What becomes of a record that could not be decoded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RejectPolicy {
+    Fail,
+    Skip,
+    Side(Side<Rejected>),
+}
+
+/// What a source's head is made of.
+pub(crate) struct SourcedParts<S: Source> {
+    pub(crate) operator: OpId,
+    pub(crate) uid: Uid,
+    pub(crate) splits: Vec<Split<S>>,
+    pub(crate) watermarks: Option<Watermarks<S::Item>>,
+    /// Records a second at most.
+    pub(crate) rate: Option<f64>,
+    pub(crate) reject: RejectPolicy,
+    pub(crate) records: Counter,
+    pub(crate) rejected: Counter,
+    /// The watermark that was merged before the restart.
+    pub(crate) floor: Timestamp,
+    pub(crate) chain: Next<S::Item>,
+    pub(crate) sides: Sides,
+}
+
+/// The splits of a source in front of its chain.
+pub(crate) struct Sourced<S: Source> {
+    parts: SourcedParts<S>,
+    frontier: Frontier,
+    alignment: Alignment,
+    /// Read, and not yet taken by the chain.
+    batch: Batch<S::Item>,
+    rejects: Vec<Rejected>,
+    /// The split that is read next.
+    next: usize,
+    /// To be said before what is in `batch`.
+    first: Option<InputState>,
+    /// To be said after what is in `batch`, with the watermark that comes after it.
+    state: Option<(InputState, Option<Timestamp>)>,
+    triggered: Steps,
+    pace: Pace,
+    /// By split: since when it has had nothing to read, time in which the chain was full left out.
+    idle_since: Vec<Option<Moment>>,
+    ended: bool,
+}
+
+/// How many records may be read now.
+#[derive(Debug, Default)]
+struct Pace {
+    since: Option<Moment>,
+    read: f64,
+}
+
+impl Pace {
+    /// At most one second's worth is made up for when the source was held up.
+    fn room(&mut self, rate: f64, now: Moment) -> usize {
+        let since = *self.since.get_or_insert(now);
+        let due = now.since(since).as_secs_f64() * rate;
+        if due - self.read > rate {
+            self.read = due - rate;
+        }
+        (due - self.read).max(0.0) as usize
+    }
+
+    /// When the next record may be read.
+    fn next(&self, rate: f64) -> Option<Moment> {
+        Some(self.since?.plus(Duration::from_secs_f64((self.read + 1.0) / rate)))
+    }
+}
+
+impl<S: Source> Sourced<S> {
+    /// In front of the chain; says its state first.
+    pub(crate) fn new(parts: SourcedParts<S>) -> Self {
+        let n = parts.splits.len();
+        let mut frontier = Frontier::new(n, parts.floor);
+        let mut first = None;
+        for (i, split) in parts.splits.iter().enumerate() {
+            let output = if split.reader.is_some() { frontier.active(i, split.state.clock.watermark) } else { frontier.ended(i) };
+            first = output.or(first);
+        }
+        parts.records.add(parts.splits.iter().map(|split| split.state.records).sum());
+        let mut head = Sourced {
+            frontier,
+            alignment: Alignment::new(0),
+            batch: Batch::new(),
+            rejects: Vec::new(),
+            next: 0,
+            first: None,
+            state: None,
+            triggered: Steps::default(),
+            pace: Pace::default(),
+            idle_since: vec![None; n],
+            ended: false,
+            parts,
+        };
+        // A task without a split holds nothing back from its very first word on.
+        head.heed(if n == 0 { Some(Output::Idle { watermark: None }) } else { first });
+        head
+    }
+
+    fn heed(&mut self, output: Option<Output>) {
+        let (before, state, then) = in_order(output);
+        self.advance_to(before);
+        match state {
+            Some(state) => self.state = Some((state, then)),
+            None => self.advance_to(then),
+        }
+    }
+
+    fn advance_to(&mut self, watermark: Option<Timestamp>) {
+        if let Some(watermark) = watermark {
+            self.batch.mark(watermark);
+        }
+    }
+
+    /// What was begun, if anything was.
+    fn go_on(&mut self, cx: &mut Cx) -> Result<Option<Advance>, Halt> {
+        if let Some(state) = self.first.take() {
+            return Ok(Some(Advance::State(state)));
+        }
+        if self.push(cx)? == Flow::Full {
+            self.idle_since.fill(None);
+            return Ok(Some(Advance::Full));
+        }
+        if let Some((state, then)) = self.state.take() {
+            self.advance_to(then);
+            return Ok(Some(Advance::State(state)));
+        }
+        if self.triggered != Steps::default() {
+            return Ok(Some(Advance::Barrier(std::mem::take(&mut self.triggered))));
+        }
+        Ok(None)
+    }
+
+    fn push(&mut self, cx: &mut Cx) -> Result<Flow, Halt> {
+        if let Some(last) = self.batch.marks.last() {
+            self.parts.sides.mark(last.watermark);
+        }
+        if self.parts.sides.deliver(cx)? == Flow::Full {
+            return Ok(Flow::Full);
+        }
+        if self.batch.is_empty() { Ok(Flow::Drained) } else { self.parts.chain.push(&mut self.batch, cx) }
+    }
+
+    /// Reads the next split that has something, once around.
+    fn read(&mut self, limit: usize, now: Moment, waker: &Waker, cx: &mut Cx) -> Result<Advance, Halt> {
+        let limit = match self.parts.rate {
+            Some(rate) => self.pace.room(rate, now).min(limit),
+            None => limit,
+        };
+        if limit == 0 {
+            return Ok(Advance::Nothing(self.parts.rate.and_then(|rate| self.pace.next(rate))));
+        }
+        for _ in 0..self.parts.splits.len() {
+            let at = self.next;
+            self.next = if at + 1 >= self.parts.splits.len() { 0 } else { at + 1 };
+            if self.poll(at, limit, now, waker, cx)? {
+                return Ok(self.go_on(cx)?.unwrap_or(Advance::Moved));
+            }
+        }
+        self.nothing(now, cx)
+    }
+
+    /// Polls one split; true if that brought anything, be it only its end.
+    fn poll(&mut self, at: usize, limit: usize, now: Moment, waker: &Waker, cx: &mut Cx) -> Result<bool, Halt> {
+        let Some(split) = self.parts.splits.get_mut(at) else { return Ok(false) };
+        let Some(reader) = &mut split.reader else { return Ok(false) };
+        cx.enter(self.parts.operator, "poll");
+        let answer = reader.poll(&mut Records::new(&mut self.batch.values, &mut self.rejects, limit), waker)?;
+        let n = self.batch.values.len();
+        split.state.records += n as u64;
+        self.parts.records.add(n as u64);
+        self.pace.read += (n + self.rejects.len()) as f64;
+        self.judge_rejects()?;
+        if n > 0 {
+            self.wake_split(at);
+            self.stamp(at);
+        }
+        match answer {
+            Poll::Ended => self.end_split(at),
+            Poll::Pending if n == 0 => self.rest_split(at, now),
+            _ => {}
+        }
+        Ok(n > 0 || answer != Poll::Pending)
+    }
+
+    #[inline]
+    fn judge_rejects(&mut self) -> Result<(), BoxError> {
+        for rejected in self.rejects.drain(..) {
+            self.parts.rejected.add(1);
+            match self.parts.reject {
+                RejectPolicy::Fail => return Err(format!("{}: {}; the record is: {}", rejected.place, rejected.error, rejected.raw).into()),
+                RejectPolicy::Skip => {}
+                RejectPolicy::Side(side) => self.parts.sides.push(side, rejected, Timestamp::NONE),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the records of split `at` their timestamps, and the batch its watermarks.
+    fn stamp(&mut self, at: usize) {
+        let (Some(watermarks), Some(split)) = (&self.parts.watermarks, self.parts.splits.get_mut(at)) else { return };
+        let Batch { values, times, marks } = &mut self.batch;
+        let frontier = &mut self.frontier;
+        let mut advanced = |place, watermark| {
+            if let Some(Output::Watermark(watermark)) = frontier.watermark(at, watermark) {
+                marks.push(Mark { at: place, watermark });
+            }
+        };
+        watermarks.stamper.stamp(&watermarks.rules, &mut split.state.clock, values, times, &mut advanced);
+    }
+
+    fn end_split(&mut self, at: usize) {
+        if let Some(split) = self.parts.splits.get_mut(at) {
+            split.state.ended = true;
+            if let Some(reader) = split.reader.take() {
+                split.state.position = reader.position();
+            }
+        }
+        let output = self.frontier.ended(at);
+        self.heed(output);
+    }
+
+    /// A record came: the split holds the watermark again, and says so before the record.
+    fn wake_split(&mut self, at: usize) {
+        if let Some(idle_since) = self.idle_since.get_mut(at) {
+            *idle_since = None;
+        }
+        let Some(split) = self.parts.splits.get(at) else { return };
+        if let Some(Output::Active { since, watermark }) = self.frontier.active(at, split.state.clock.watermark) {
+            self.first = Some(InputState::Active(since));
+            self.batch.marks.extend(watermark.map(|watermark| Mark { at: 0, watermark }));
+        }
+    }
+
+    /// Nothing to read: the split's watermark catches up, and after the timeout it is idle.
+    fn rest_split(&mut self, at: usize, now: Moment) {
+        let Some(rules) = self.parts.watermarks.as_ref().map(|watermarks| watermarks.rules) else { return };
+        let (Some(split), Some(idle_since)) = (self.parts.splits.get_mut(at), self.idle_since.get_mut(at)) else { return };
+        let since = *idle_since.get_or_insert(now);
+        if !rules.strict
+            && let Some(watermark) = split.state.clock.catch_up(&rules)
+        {
+            let output = self.frontier.watermark(at, watermark);
+            self.heed(output);
+        }
+        if rules.idle_after.is_some_and(|timeout| now.since(since) >= timeout) {
+            let output = self.frontier.idle(at);
+            self.heed(output);
+        }
+    }
+
+    /// When the next split falls idle, if it still has nothing to read then.
+    fn next_idle(&self, now: Moment) -> Option<Moment> {
+        let timeout = self.parts.watermarks.as_ref()?.rules.idle_after?;
+        self.idle_since.iter().flatten().map(|since| since.plus(timeout)).filter(|at| *at > now).min()
+    }
+
+    /// No split has anything: some watermark may have caught up all the same, or all splits have ended.
+    fn nothing(&mut self, now: Moment, cx: &mut Cx) -> Result<Advance, Halt> {
+        if let Some(advance) = self.go_on(cx)? {
+            return Ok(advance);
+        }
+        if self.ended || self.parts.splits.iter().any(|split| split.reader.is_some()) {
+            return Ok(Advance::Nothing(self.next_idle(now)));
+        }
+        self.ended = true;
+        Ok(Advance::Ended(Steps::default()))
+    }
+}
+
+impl<S: Source> Head for Sourced<S> {
+    fn advance(&mut self, limit: usize, now: Moment, waker: &Waker, cx: &mut Cx) -> Result<Advance, Halt> {
+        match self.go_on(cx)? {
+            Some(advance) => Ok(advance),
+            None => self.read(limit, now, waker, cx),
+        }
+    }
+
+    fn signal(&mut self, signal: Signal, cx: &mut Cx) -> Result<Flow, Halt> {
+        let aside = self.parts.sides.signal(signal, cx)?;
+        let main = self.parts.chain.signal(signal, cx)?;
+        Ok(if aside == Flow::Full { aside } else { main })
+    }
+
+    fn trigger(&mut self, id: CheckpointId) -> Steps {
+        let steps = self.alignment.trigger(id);
+        if steps != Steps::default() {
+            self.triggered = steps;
+        }
+        Steps::default()
+    }
+
+    fn aborted(&mut self, id: CheckpointId) -> Steps {
+        self.alignment.aborted(id)
+    }
+
+    fn watermark(&self) -> Timestamp {
+        self.frontier.emitted()
+    }
+
+    fn view(&self, cx: &mut Cx) {
+        let position = |split: &Split<S>| match &split.reader {
+            Some(reader) => SplitState { position: reader.position(), ..split.state.clone() },
+            None => split.state.clone(),
+        };
+        let splits = self.parts.splits.iter().map(position).collect();
+        cx.parts.push(OperatorPart {
+            uid: self.parts.uid.clone(),
+            views: vec![std::sync::Arc::new(ListView::new(SPLITS_STATE, splits))],
+            prepare: None,
+        });
+    }
+}
