@@ -35,4 +35,5 @@ pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, se
 pub use metrics::Counter;
 pub use frame::Keyed;
 pub use sink::{Sink, SinkContext, SinkWriter};
+pub use state::{KeyedState, ValueState};
 pub use source::{Poll, Records, Rejected, Source, SplitReader};
