@@ -24,6 +24,7 @@ mod codec;
 mod key;
 mod frame;
 // Floor 2: pipes and stores.
+mod timer;
 mod state;
 // Floor 3: contracts.
 mod sink;
@@ -35,5 +36,6 @@ pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, se
 pub use metrics::Counter;
 pub use frame::Keyed;
 pub use sink::{Sink, SinkContext, SinkWriter};
-pub use state::{KeyedState, ValueState};
+pub use state::{KeyedState, Timers, ValueState};
+pub use timer::{TimeDomain, Timer};
 pub use source::{Poll, Records, Rejected, Source, SplitReader};

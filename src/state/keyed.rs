@@ -19,6 +19,7 @@ use crate::key::KeyGroups;
 use super::carried::CarriedState;
 use super::restore;
 use super::table::{KeyHasher, KeyedTable};
+use super::timers::TIMERS;
 use super::view::{RestoredStates, StateDescriptor, StateKind, StateView};
 
 /// The schema version under which values are written.
@@ -139,6 +140,9 @@ where
     where
         V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
     {
+        if name == TIMERS {
+            return Err(reserved(name));
+        }
         let descriptor = StateDescriptor { name: name.into(), kind: StateKind::Value, version: VERSION };
         if let Some(carried) = self.carried.get(name) {
             carried.descriptor.expect(&descriptor)?;
@@ -237,6 +241,13 @@ fn registered_twice<V>(name: &str) -> Error {
     Error::StateMismatch {
         problem: format!("state '{name}' was registered with another type before it was registered with {}", type_name::<V>()),
         advice: "give each state of an operator its own name".into(),
+    }
+}
+
+fn reserved(name: &str) -> Error {
+    Error::StateMismatch {
+        problem: format!("no state may be called '{name}': an operator's timers are kept under this name"),
+        advice: "give the state another name".into(),
     }
 }
 

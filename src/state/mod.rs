@@ -10,6 +10,7 @@ mod restore;
 mod segment;
 mod table;
 mod table_view;
+mod timers;
 mod view;
 
 #[cfg(test)]
@@ -20,4 +21,6 @@ pub(crate) use list::{ListView, read_list};
 pub(crate) use segment::SEGMENT_ENTRIES;
 pub(crate) use table::{KeyHasher, KeyedTable};
 pub(crate) use table_view::{DescribedView, TableView};
+pub use timers::Timers;
+pub(crate) use timers::{DueTimer, TIMERS};
 pub(crate) use view::{Block, RestoredStates, StateDescriptor, StateKind, StateView};
