@@ -24,6 +24,7 @@ mod codec;
 mod key;
 mod frame;
 // Floor 2: pipes and stores.
+mod timer;
 mod state;
 // Floor 3: contracts.
 mod sink;
@@ -36,4 +37,6 @@ pub use metrics::Counter;
 pub use frame::Keyed;
 pub use key::Key;
 pub use sink::{Sink, SinkContext, SinkWriter};
+pub use state::{KeyedState, Timers, ValueState};
+pub use timer::{TimeDomain, Timer};
 pub use source::{Poll, Records, Rejected, Source, SplitReader};

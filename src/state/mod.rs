@@ -3,6 +3,24 @@
 //! Always: a view never changes after it was taken, whatever is written to the state afterwards. State is owned by its task and
 //! touched by no other thread; views are read by the snapshot's writer.
 
+mod carried;
+mod keyed;
+mod list;
+mod restore;
+mod segment;
+mod table;
+mod table_view;
+mod timers;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
+pub use keyed::{KeyedState, ValueState};
+pub(crate) use list::{ListView, read_list};
+pub(crate) use segment::SEGMENT_ENTRIES;
+pub(crate) use table::{KeyHasher, KeyedTable};
+pub(crate) use table_view::{DescribedView, TableView};
+pub use timers::Timers;
+pub(crate) use timers::{DueTimer, TIMERS};
 pub(crate) use view::{Block, RestoredStates, StateDescriptor, StateKind, StateView};

@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::BoxError;
+use crate::error::{BoxError, Error, Result};
 use crate::ids::KeyGroup;
 
 /// Bound of a block's encoded size, in bytes, before the one entry that may overrun it.
@@ -38,6 +38,26 @@ pub(crate) struct StateDescriptor {
     pub(crate) kind: StateKind,
     /// The schema version of its values.
     pub(crate) version: u32,
+}
+
+impl StateDescriptor {
+    /// Checks that this stored state is the one that was registered.
+    ///
+    /// # Errors
+    /// [`Error::StateMismatch`] where kind or version differ.
+    pub(crate) fn expect(&self, registered: &StateDescriptor) -> Result<()> {
+        if self == registered {
+            return Ok(());
+        }
+        Err(Error::StateMismatch {
+            problem: format!("state '{}' was stored as {}, and is registered as {}", self.name, self.text(), registered.text()),
+            advice: "register it as it was stored, or under another name".into(),
+        })
+    }
+
+    fn text(&self) -> String {
+        format!("{:?} in version {}", self.kind, self.version)
+    }
 }
 
 /// Encoded entries of one state.

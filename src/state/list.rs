@@ -1,0 +1,66 @@
+//! An operator's list: state without keys, such as a source's splits or a sink's unfinished parts, dealt out anew when the
+//! parallelism changes.
+//!
+//! The operator keeps its items as it likes; at a barrier it makes a view of them, and on restore it reads its share back.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::codec;
+use crate::error::{BoxError, Result};
+
+use super::restore;
+use super::table_view::flush;
+use super::view::{BLOCK_BYTES, Block, StateDescriptor, StateKind, StateView};
+
+/// The schema version under which lists are written.
+const VERSION: u32 = 1;
+
+/// The items of an operator's list at one moment.
+pub(crate) struct ListView<T> {
+    descriptor: StateDescriptor,
+    items: Vec<T>,
+}
+
+impl<T> ListView<T> {
+    /// The view of the list `name`, with these items.
+    pub(crate) fn new(name: &str, items: Vec<T>) -> Self {
+        ListView { descriptor: StateDescriptor { name: name.into(), kind: StateKind::List, version: VERSION }, items }
+    }
+}
+
+impl<T: Serialize + Send + Sync> StateView for ListView<T> {
+    fn descriptor(&self) -> &StateDescriptor {
+        &self.descriptor
+    }
+
+    fn write(&self, emit: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>) -> Result<(), BoxError> {
+        let mut block = Block { group: None, entries: 0, bytes: Vec::new() };
+        for item in &self.items {
+            codec::encode(item, &mut block.bytes)?;
+            block.entries += 1;
+            if block.bytes.len() >= BLOCK_BYTES {
+                flush(&mut block, emit)?;
+            }
+        }
+        flush(&mut block, emit)
+    }
+}
+
+impl<T> fmt::Debug for ListView<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListView").field("name", &self.descriptor.name).field("items", &self.items.len()).finish()
+    }
+}
+
+/// Reads back the items of the list `name`; none where nothing was stored.
+///
+/// # Errors
+/// [`crate::Error::StateMismatch`] where what was stored is no list, or its items cannot be read.
+pub(crate) fn read_list<T: DeserializeOwned>(name: &str, stored: Option<(StateDescriptor, Vec<Block>)>) -> Result<Vec<T>> {
+    let Some((descriptor, blocks)) = stored else { return Ok(Vec::new()) };
+    descriptor.expect(&StateDescriptor { name: name.into(), kind: StateKind::List, version: VERSION })?;
+    restore::list(name, blocks)
+}

@@ -1,0 +1,112 @@
+//! From blocks back to tables and lists.
+//!
+//! Always: whatever the bytes, the result is a value or an error that names the state and the key group; and every key that was
+//! read hashes into the group that its block names, which this instance owns. Called on the task's thread before its first record.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::de::DeserializeOwned;
+
+use crate::codec::Reader;
+use crate::error::{Error, Result};
+use crate::ids::KeyGroup;
+use crate::key::KeyGroups;
+
+use super::table::{KeyHasher, KeyedTable};
+use super::view::Block;
+
+/// Reads the table of the state `name` from its blocks.
+///
+/// # Errors
+/// [`Error::StateMismatch`] where an entry cannot be read, or lies in another key group than its block says.
+pub(crate) fn table<K, V>(
+    name: &str,
+    blocks: Vec<Block>,
+    groups: KeyGroups,
+    owned: Range<u16>,
+    hasher: &KeyHasher<K>,
+) -> Result<KeyedTable<K, V>>
+where
+    K: Clone + Eq + DeserializeOwned,
+    V: Clone + DeserializeOwned,
+{
+    let mut expected = BTreeMap::new();
+    for block in &blocks {
+        *expected.entry(block.group).or_insert(0) += entries_at_most(block);
+    }
+    let expected = |group| expected.get(&Some(group)).copied().unwrap_or(0);
+    let mut table = KeyedTable::with_room(groups, owned, KeyHasher::clone(hasher), expected);
+    for block in blocks {
+        let group = group_of(name, &block, &table)?;
+        read(name, &block, |reader| {
+            let (key, value) = (reader.next::<K>()?, reader.next::<V>()?);
+            let hash = hasher(&key);
+            let found = groups.of(hash);
+            if found != group {
+                return Err(format!("its key hashes into key group {found}").into());
+            }
+            match table.insert(hash, &key, value) {
+                None => Ok(()),
+                Some(_) => Err("its key was there before".into()),
+            }
+        })?;
+    }
+    Ok(table)
+}
+
+/// Reads the items of an operator's list from its blocks.
+///
+/// # Errors
+/// [`Error::StateMismatch`] where an item cannot be read.
+pub(crate) fn list<T: DeserializeOwned>(name: &str, blocks: Vec<Block>) -> Result<Vec<T>> {
+    let mut items = Vec::with_capacity(blocks.iter().map(entries_at_most).sum());
+    for block in blocks {
+        if let Some(group) = block.group {
+            return Err(mismatch(name, &block, &format!("it is a list, and has entries of key group {group}")));
+        }
+        read(name, &block, |reader| {
+            items.push(reader.next()?);
+            Ok(())
+        })?;
+    }
+    Ok(items)
+}
+
+/// What a block says it has, as far as its bytes allow: every object takes one at least.
+fn entries_at_most(block: &Block) -> usize {
+    usize::try_from(block.entries).unwrap_or(usize::MAX).min(block.bytes.len())
+}
+
+/// The key group of a block, if this instance owns it.
+fn group_of<K, V>(name: &str, block: &Block, table: &KeyedTable<K, V>) -> Result<KeyGroup> {
+    let owned = table.owned();
+    match block.group {
+        Some(group) if owned.contains(&group.0) => Ok(group),
+        Some(_) => Err(mismatch(name, block, &format!("this instance owns the key groups {}..{}", owned.start, owned.end))),
+        None => Err(mismatch(name, block, "it is keyed, and has entries without a key group")),
+    }
+}
+
+/// Reads as many entries as a block says it has, and no byte is left over.
+fn read(name: &str, block: &Block, mut entry: impl FnMut(&mut Reader<'_>) -> Result<(), crate::BoxError>) -> Result<()> {
+    let mut reader = Reader::new(&block.bytes);
+    for at in 1..=block.entries {
+        let read = entry(&mut reader);
+        read.map_err(|cause| mismatch(name, block, &format!("entry {at} of {}: {cause}", block.entries)))?;
+    }
+    match reader.remaining() {
+        0 => Ok(()),
+        rest => Err(mismatch(name, block, &format!("{rest} bytes follow its {} entries", block.entries))),
+    }
+}
+
+fn mismatch(name: &str, block: &Block, what: &str) -> Error {
+    let place = block.group.map_or(String::new(), |group| format!(" (key group {group})"));
+    Error::StateMismatch {
+        problem: format!("state '{name}'{place} cannot be read: {what}"),
+        advice: "keep its key and value types readable from what was stored (serde's defaults and aliases help), or rename the \
+                 state to begin with an empty one"
+            .into(),
+    }
+}
