@@ -11,3 +11,6 @@ pub(crate) const EDGE_FRAMES: usize = 8;
 pub(crate) const LINGER: Duration = Duration::from_millis(5);
 /// A step of a task aims to take no longer than this.
 pub(crate) const STEP_TARGET: Duration = Duration::from_millis(5);
+/// Checkpoints given up before their barrier came that a task remembers: far more than can be under way at once, and small enough
+/// to be searched and moved in a moment.
+pub(crate) const ABORTED_REMEMBERED: usize = 256;

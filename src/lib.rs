@@ -21,18 +21,19 @@ mod metrics;
 mod time;
 // Floor 1: things.
 mod codec;
-mod key;
 mod frame;
+mod key;
 // Floor 2: pipes and stores.
 mod state;
 // Floor 3: contracts.
+mod gate;
 mod sink;
 mod source;
 
 pub use error::{BoxError, Error, Result};
-pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
-pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, secs};
-pub use metrics::Counter;
 pub use frame::Keyed;
+pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
+pub use metrics::Counter;
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use source::{Poll, Records, Rejected, Source, SplitReader};
+pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, secs};

@@ -1,0 +1,16 @@
+//! The gate: how the input channels of one task become one input.
+//!
+//! Pure machines without threads or clocks. A channel is one input edge, counted over all inputs of the task, so that an operator
+//! with several inputs aligns its barriers and merges its watermarks over all of them alike.
+//!
+//! Owned by the task and called between frames, on the task's thread.
+
+mod alignment;
+#[cfg(test)]
+mod alignment_tests;
+mod frontier;
+#[cfg(test)]
+mod frontier_tests;
+
+pub(crate) use alignment::{AbortReason, Alignment, Step, Steps};
+pub(crate) use frontier::{Frontier, Output};
