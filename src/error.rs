@@ -145,3 +145,9 @@ pub(crate) fn chain_text(error: &(dyn std::error::Error + 'static)) -> String {
     }
     text
 }
+
+/// The message of a caught panic.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".into())
+}

@@ -21,22 +21,37 @@ mod metrics;
 mod time;
 // Floor 1: things.
 mod codec;
-mod key;
 mod frame;
+mod key;
 // Floor 2: pipes and stores.
-mod timer;
+mod channel;
 mod state;
+mod timer;
 // Floor 3: contracts.
+mod gate;
+mod operator;
+mod output;
 mod sink;
 mod source;
+// Floor 4: composition and decisions.
+mod chain;
+mod checkpoint;
+// Floor 5: execution.
+mod task;
+// Floor 6: the plan.
+mod plan;
+// Floor 7: actors.
+mod executor;
 
+pub use chain::DeadLetter;
 pub use error::{BoxError, Error, Result};
-pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
-pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, secs};
-pub use metrics::Counter;
 pub use frame::Keyed;
+pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
 pub use key::Key;
+pub use metrics::Counter;
+pub use operator::{Side, SideOutput};
 pub use sink::{Sink, SinkContext, SinkWriter};
+pub use source::{Bounded, Poll, Records, Rejected, Source, SplitReader, Watermarks};
 pub use state::{KeyedState, Timers, ValueState};
+pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, secs};
 pub use timer::{TimeDomain, Timer};
-pub use source::{Poll, Records, Rejected, Source, SplitReader};

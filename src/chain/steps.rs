@@ -53,7 +53,7 @@ pub(crate) trait Stepwise: Send {
         Ok(())
     }
 
-    /// `Snapshot`, `Complete` or `Aborted`.
+    /// `Snapshot` or `Complete`.
     fn checkpoint(&mut self, _signal: Signal, _cx: &mut Cx) -> Result<(), BoxError> {
         Ok(())
     }
@@ -188,7 +188,7 @@ impl<S: Stepwise> Link<S::In> for Steps<S> {
         match signal {
             Signal::Resume => self.drain(cx),
             Signal::Due(_) | Signal::Finish => self.emit(signal, cx),
-            Signal::Snapshot(_) | Signal::Complete(_) | Signal::Aborted(_) => {
+            Signal::Snapshot(_) | Signal::Complete(_) => {
                 self.operator.checkpoint(signal, cx)?;
                 self.pass_on(signal, cx)
             }

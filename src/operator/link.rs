@@ -76,8 +76,6 @@ pub(crate) enum Signal {
     Snapshot(CheckpointId),
     /// The checkpoint is complete, and with it all before it.
     Complete(CheckpointId),
-    /// The checkpoint will not be completed; what was prepared for it rides on the next one.
-    Aborted(CheckpointId),
 }
 
 /// An operator's place in the list of names of its task.

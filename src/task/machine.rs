@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::head::{Advance, Head};
 use crate::channel::{self, LaneReceiver};
-use crate::checkpoint::{Delivery, Notifications};
+use crate::checkpoint::Notifications;
 use crate::config::{BATCH_RECORDS, LINGER, STEP_TARGET};
 use crate::error::BoxError;
 use crate::frame::InputState;
@@ -128,7 +128,7 @@ impl fmt::Debug for Task {
 impl Task {
     /// A task that has opened its operators and has read nothing.
     pub(crate) fn new(parts: TaskParts) -> Self {
-        let (flushed, notifications) = (parts.clock.now(), Notifications::new(parts.restored));
+        let (flushed, notifications) = (parts.clock.now(), Notifications::above(parts.restored));
         Task {
             parts,
             cx: Cx::default(),
@@ -186,12 +186,19 @@ impl Task {
 
     fn follow(&mut self, command: Command) -> Result<(), Halt> {
         match command {
-            Command::Trigger(id) => self.plan(self.parts.head.trigger(id)),
-            Command::Complete(id) => self.deliver_notice(self.notifications.complete(id))?,
+            Command::Trigger(id) => {
+                let steps = self.parts.head.trigger(id);
+                self.plan(steps);
+            }
+            Command::Complete(id) => {
+                let newest = self.notifications.complete(id);
+                self.complete(newest)?;
+            }
             Command::Aborted(id, latest) => {
-                self.plan(self.parts.head.aborted(id));
-                let deliveries = self.notifications.aborted(id, latest);
-                self.deliver_notice(deliveries)?;
+                let steps = self.parts.head.aborted(id);
+                self.plan(steps);
+                let missed = self.notifications.aborted(latest);
+                self.complete(missed)?;
             }
             Command::Worked(operator, result) => self.worked(operator, result)?,
             Command::Release | Command::Cancel => self.phase = Phase::Over,
@@ -199,19 +206,9 @@ impl Task {
         Ok(())
     }
 
-    fn deliver_notice(&mut self, deliveries: impl IntoIterator<Item = Delivery>) -> Result<(), Halt> {
-        for delivery in deliveries {
-            match delivery {
-                Delivery::Complete(id) => self.complete(id)?,
-                Delivery::Aborted(id) => {
-                    let _unaffected = self.parts.head.signal(Signal::Aborted(id), &mut self.cx)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn complete(&mut self, id: CheckpointId) -> Result<(), Halt> {
+    /// Hands out that a checkpoint is complete, and gets the work under way that links ask for.
+    fn complete(&mut self, newest: Option<CheckpointId>) -> Result<(), Halt> {
+        let Some(id) = newest else { return Ok(()) };
         let _unaffected = self.parts.head.signal(Signal::Complete(id), &mut self.cx)?;
         let under_way = self.committing.map_or(0, |(_, works)| works);
         self.committing = Some((id, under_way + self.cx.works.len()));

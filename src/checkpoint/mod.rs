@@ -1,0 +1,3 @@
+//! The checkpoint coordinator's decisions.
+mod notify;
+pub(crate) use notify::Notifications;

@@ -1,0 +1,105 @@
+//! The driver of one task: steps it, yields now and then, and sleeps when there is nothing to do.
+//!
+//! Always: before the driver sleeps it registers with the task's bell and then looks once more, so that no ring is missed. A panic
+//! in a step is caught here and ends the task like an error.
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::time::Sleep;
+
+use crate::channel::Bell;
+use crate::error::{Error, chain_text, panic_text};
+use crate::ids::{TaskId, Uid};
+use crate::operator::Halt;
+use crate::task::{Progress, Task};
+use crate::time::{Clock, Moment};
+
+/// How a task ended.
+#[derive(Clone, Debug)]
+pub(crate) enum Ending {
+    /// As it was told to.
+    Done,
+    /// By an error or a panic of its own.
+    Failed(Error),
+    /// Because a task beside it is gone.
+    PeerGone,
+}
+
+/// What the driver knows of its task.
+pub(crate) struct Driver {
+    pub(crate) id: TaskId,
+    pub(crate) bell: Bell,
+    pub(crate) uids: Vec<Uid>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Steps in one go before others get a turn.
+    pub(crate) steps: usize,
+}
+
+/// Drives a task to its end, and drops it.
+pub(crate) async fn drive(driver: Driver, mut task: Task) -> Ending {
+    let mut sleep: Option<Pin<Box<Sleep>>> = None;
+    poll_fn(|cx| driver.turn(&mut task, &mut sleep, cx)).await
+}
+
+impl Driver {
+    /// One turn: some steps, until the task has nothing to do or others should have theirs.
+    fn turn(&self, task: &mut Task, sleep: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<Ending> {
+        let mut registered = false;
+        for _ in 0..self.steps {
+            let until = match self.step(task, cx) {
+                Err(ending) => return Poll::Ready(ending),
+                Ok(Progress::Done) => return Poll::Ready(Ending::Done),
+                Ok(Progress::Ready) => continue,
+                Ok(Progress::Idle(until)) => until,
+                Ok(Progress::Blocked) => None,
+            };
+            if registered && self.falls_asleep(until, sleep, cx) {
+                return Poll::Pending;
+            }
+            self.bell.register(cx.waker());
+            registered = true;
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Sets the alarm; false if it would ring at once.
+    fn falls_asleep(&self, until: Option<Moment>, sleep: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> bool {
+        let Some(until) = until else { return true };
+        let left = until.since(self.clock.now());
+        if left.is_zero() {
+            return false;
+        }
+        let mut alarm = Box::pin(tokio::time::sleep(left));
+        let asleep = alarm.as_mut().poll(cx).is_pending();
+        *sleep = Some(alarm);
+        asleep
+    }
+
+    fn step(&self, task: &mut Task, cx: &Context<'_>) -> Result<Progress, Ending> {
+        match catch_unwind(AssertUnwindSafe(|| task.step(cx.waker()))) {
+            Ok(Ok(progress)) => Ok(progress),
+            Ok(Err(Halt::PeerGone)) => Err(Ending::PeerGone),
+            Ok(Err(Halt::Error(error))) => Err(Ending::Failed(Error::Operator {
+                operator: self.operator(task),
+                task: self.id.to_string(),
+                callback: task.running().1,
+                cause: chain_text(&*error),
+                source: Arc::from(error),
+            })),
+            Err(panic) => Err(Ending::Failed(Error::Panic {
+                operator: self.operator(task),
+                task: self.id.to_string(),
+                message: panic_text(&*panic),
+            })),
+        }
+    }
+
+    fn operator(&self, task: &Task) -> String {
+        self.uids.get(task.running().0.0).map_or_else(String::new, Uid::to_string)
+    }
+}

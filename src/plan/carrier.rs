@@ -1,0 +1,138 @@
+//! What knows the type of the records of a stream, for a plan that does not.
+//!
+//! A carrier makes everything that carries records of its type: edges, exchanges, gates and tees. Links and edges travel through
+//! the plan as `Any` and come out with the type they went in with; another type is a fault of the engine.
+
+use std::any::Any;
+use std::marker::PhantomData;
+
+use crate::chain::Tee;
+use crate::channel::{Bell, EdgeReceiver, EdgeSender, edge};
+use crate::config::EDGE_FRAMES;
+use crate::error::BoxError;
+use crate::frame::Keyed;
+use crate::gate::Intake;
+use crate::key::{Key, KeyGroups};
+use crate::operator::Next;
+use crate::output::{Exchange, Forward, Hash, Rebalance};
+use crate::task::{Gated, Head};
+use crate::time::Timestamp;
+
+/// A link whose type the plan does not know.
+pub(crate) type AnyLink = Box<dyn Any + Send>;
+/// One end of an edge whose type the plan does not know.
+pub(crate) type AnyEnd = Box<dyn Any + Send>;
+
+/// Wraps a link.
+pub(crate) fn link<T: 'static>(next: Next<T>) -> AnyLink {
+    Box::new(next)
+}
+
+/// Unwraps a link.
+///
+/// # Errors
+/// Where it is a link for another type.
+pub(crate) fn unlink<T: 'static>(any: AnyLink) -> Result<Next<T>, BoxError> {
+    take(any)
+}
+
+fn take<T: 'static>(any: Box<dyn Any + Send>) -> Result<T, BoxError> {
+    let wrong = || format!("the plan joined a stream of {} to one of another type", std::any::type_name::<T>());
+    any.downcast::<T>().map(|value| *value).map_err(|_| wrong().into())
+}
+
+fn take_all<T: 'static>(ends: Vec<AnyEnd>) -> Result<Vec<T>, BoxError> {
+    ends.into_iter().map(take).collect()
+}
+
+/// Makes what carries the records of one stream.
+pub(crate) trait Carrier: Send + Sync {
+    /// An edge between the tasks with these bells.
+    fn edge(&self, sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd);
+
+    /// An output over edges: to each receiver in turn, beginning at `first`, or by key.
+    fn exchange(&self, edges: Vec<AnyEnd>, groups: KeyGroups, first: usize) -> Result<AnyLink, BoxError>;
+
+    /// The head of a task over edges, in front of a chain.
+    fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink) -> Result<Box<dyn Head>, BoxError>;
+
+    /// One link in front of several.
+    fn tee(&self, branches: Vec<AnyLink>) -> Result<AnyLink, BoxError>;
+}
+
+/// Carries records without a key.
+pub(crate) struct PlainCarrier<T>(PhantomData<fn() -> T>);
+
+/// Carries records with their key.
+pub(crate) struct KeyedCarrier<K, T>(PhantomData<fn() -> (K, T)>);
+
+impl<T> PlainCarrier<T> {
+    pub(crate) fn new() -> Self {
+        PlainCarrier(PhantomData)
+    }
+}
+
+impl<K, T> KeyedCarrier<K, T> {
+    pub(crate) fn new() -> Self {
+        KeyedCarrier(PhantomData)
+    }
+}
+
+fn typed_edge<T: Send + 'static>(sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd) {
+    let (tx, rx) = edge::<T>(EDGE_FRAMES, sender, receiver);
+    (Box::new(tx), Box::new(rx))
+}
+
+fn typed_gate<T: Send + 'static>(edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink) -> Result<Box<dyn Head>, BoxError> {
+    let edges: Vec<EdgeReceiver<T>> = take_all(edges)?;
+    Ok(Box::new(Gated::new(Intake::new(edges, floor), unlink(chain)?)))
+}
+
+fn typed_tee<T: Clone + Send + 'static>(branches: Vec<AnyLink>) -> Result<AnyLink, BoxError> {
+    let branches: Vec<Next<T>> = take_all(branches)?;
+    Ok(link::<T>(Box::new(Tee::new(branches))))
+}
+
+impl<T: Clone + Send + 'static> Carrier for PlainCarrier<T> {
+    fn edge(&self, sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd) {
+        typed_edge::<T>(sender, receiver)
+    }
+
+    fn exchange(&self, edges: Vec<AnyEnd>, _: KeyGroups, first: usize) -> Result<AnyLink, BoxError> {
+        let edges: Vec<EdgeSender<T>> = take_all(edges)?;
+        let n = edges.len();
+        Ok(if n == 1 {
+            link::<T>(Box::new(Exchange::new(edges, Forward)))
+        } else {
+            link::<T>(Box::new(Exchange::new(edges, Rebalance::new(n, first))))
+        })
+    }
+
+    fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink) -> Result<Box<dyn Head>, BoxError> {
+        typed_gate::<T>(edges, floor, chain)
+    }
+
+    fn tee(&self, branches: Vec<AnyLink>) -> Result<AnyLink, BoxError> {
+        typed_tee::<T>(branches)
+    }
+}
+
+impl<K: Key, T: Clone + Send + 'static> Carrier for KeyedCarrier<K, T> {
+    fn edge(&self, sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd) {
+        typed_edge::<Keyed<K, T>>(sender, receiver)
+    }
+
+    fn exchange(&self, edges: Vec<AnyEnd>, groups: KeyGroups, _: usize) -> Result<AnyLink, BoxError> {
+        let edges: Vec<EdgeSender<Keyed<K, T>>> = take_all(edges)?;
+        let owners = u32::try_from(edges.len())?;
+        Ok(link::<Keyed<K, T>>(Box::new(Exchange::new(edges, Hash::new(groups, owners)))))
+    }
+
+    fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink) -> Result<Box<dyn Head>, BoxError> {
+        typed_gate::<Keyed<K, T>>(edges, floor, chain)
+    }
+
+    fn tee(&self, branches: Vec<AnyLink>) -> Result<AnyLink, BoxError> {
+        typed_tee::<Keyed<K, T>>(branches)
+    }
+}

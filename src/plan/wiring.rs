@@ -1,0 +1,224 @@
+//! From the plan to one attempt of a region: edges, bells, lanes, and for each task what opens it.
+//!
+//! Always: the edges of a gate are in the same order in every attempt. Wiring makes only what tasks share; a task's operators are
+//! opened later, each task on a thread of its own that may block.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::carrier::{AnyEnd, AnyLink};
+use super::compile::Plan;
+use super::flow::{NodeId, NodeKind};
+use super::opening::{Opening, OperatorMetrics, RestoredOperator, TaskContext};
+use crate::channel::{Bell, LaneReceiver, LaneSender, lane};
+use crate::error::{BoxError, Error, Result, chain_text};
+use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
+use crate::key::KeyHasher;
+use crate::operator::{OpId, Work};
+use crate::task::{Command, Head, Report, Task, TaskParts};
+use crate::time::Clock;
+
+/// What an attempt of the job has in common.
+#[derive(Clone, Debug)]
+pub(crate) struct AttemptContext {
+    pub(crate) job: Arc<str>,
+    pub(crate) attempt: Attempt,
+    pub(crate) hasher: KeyHasher,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<BTreeMap<Uid, OperatorMetrics>>,
+    /// The checkpoint that is restored.
+    pub(crate) restored: Option<CheckpointId>,
+}
+
+/// A task that is wired and not yet open.
+pub(crate) struct Opener {
+    pub(crate) id: TaskId,
+    pub(crate) bell: Bell,
+    pub(crate) commands: LaneSender<Command>,
+    lane: LaneReceiver<Command>,
+    plan: Arc<Plan>,
+    context: AttemptContext,
+    inputs: Vec<AnyEnd>,
+    outputs: Outputs,
+}
+
+/// The edges of a task's outputs, by producer, port and consumer.
+type Outputs = BTreeMap<(NodeId, usize, NodeId, usize), Vec<AnyEnd>>;
+
+/// How an open task reaches its surroundings.
+pub(crate) struct Surroundings {
+    pub(crate) report: Box<dyn Fn(Report) + Send>,
+    pub(crate) offload: Box<dyn Fn(OpId, Work) + Send>,
+}
+
+/// Wires the tasks of one region.
+pub(crate) fn wire(plan: &Arc<Plan>, tasks: &[TaskId], context: &AttemptContext) -> Vec<Opener> {
+    let opener = |id: &TaskId| {
+        let bell = Bell::default();
+        let (commands, lane) = lane(bell.clone());
+        let (plan, context) = (plan.clone(), context.clone());
+        (*id, Opener { id: *id, bell, commands, lane, plan, context, inputs: Vec::new(), outputs: Outputs::new() })
+    };
+    let mut openers: BTreeMap<TaskId, Opener> = tasks.iter().map(opener).collect();
+    let mut ordinals: BTreeMap<(NodeId, usize, NodeId), usize> = BTreeMap::new();
+    for (from, port, to) in plan.streams() {
+        // A union of a stream with itself has two edges between the same tasks: the ordinal tells them apart.
+        let ordinal = ordinals.entry((from, port, to.node)).or_default();
+        let Some(carrier) = plan.node(from).and_then(|node| node.ports.get(port)).map(|port| &port.carrier) else { continue };
+        for (sender, receiver) in plan.pairs(from, to) {
+            let (sender, receiver) = (plan.task_of(from, sender), plan.task_of(to.node, receiver));
+            let bells = openers.get(&sender).zip(openers.get(&receiver)).map(|(s, r)| (s.bell.clone(), r.bell.clone()));
+            let Some((at_sender, at_receiver)) = bells else { continue };
+            let (tx, rx) = carrier.edge(at_sender, at_receiver);
+            if let Some(sender) = openers.get_mut(&sender) {
+                sender.outputs.entry((from, port, to.node, *ordinal)).or_default().push(tx);
+            }
+            if let Some(receiver) = openers.get_mut(&receiver) {
+                receiver.inputs.push(rx);
+            }
+        }
+        *ordinal += 1;
+    }
+    openers.into_values().collect()
+}
+
+impl Opener {
+    /// The uids of the task's operators, in the order of their [`OpId`]s.
+    pub(crate) fn uids(&self) -> Vec<Uid> {
+        let nodes = self.plan.chain(self.id).map_or(&[][..], |chain| &chain.nodes);
+        nodes.iter().filter_map(|node| self.plan.uid(*node)).cloned().collect()
+    }
+
+    /// Opens the operators with what a checkpoint kept of them, the last one first.
+    ///
+    /// # Errors
+    /// What an operator says in `open`, or its panic.
+    pub(crate) fn open(self, mut restored: BTreeMap<Uid, RestoredOperator>, to: Surroundings) -> Result<Task> {
+        let Opener { id, lane, plan, context, inputs, mut outputs, .. } = self;
+        let (attempt, clock, restored_from) = (context.attempt, context.clock.clone(), context.restored);
+        let mut building = Building { plan: &plan, context: &context, task: id, restored: &mut restored, outputs: &mut outputs };
+        let head = building.head(inputs)?;
+        let (report, offload) = (to.report, to.offload);
+        Ok(Task::new(TaskParts { id, attempt, head, lane, clock, restored: restored_from, report, offload }))
+    }
+}
+
+/// A task whose chain is being built, from its end to its head.
+struct Building<'a> {
+    plan: &'a Plan,
+    context: &'a AttemptContext,
+    task: TaskId,
+    restored: &'a mut BTreeMap<Uid, RestoredOperator>,
+    outputs: &'a mut Outputs,
+}
+
+impl Building<'_> {
+    fn head(&mut self, inputs: Vec<AnyEnd>) -> Result<Box<dyn Head>> {
+        let plan = self.plan;
+        let head = plan.chain(self.task).and_then(|chain| chain.nodes.first()).copied().ok_or_else(missing)?;
+        let node = plan.node(head).ok_or_else(missing)?;
+        if let NodeKind::Source { make, .. } = &node.kind {
+            let ports = self.ports(head)?;
+            let opening = self.opening(head);
+            return self.guarded(head, || make(opening, ports));
+        }
+        let floor = plan.uid(head).and_then(|uid| self.restored.get(uid)).map_or(crate::time::Timestamp::NONE, |r| r.watermark);
+        let chain = self.link(head)?;
+        let input = node.inputs.first().ok_or_else(missing)?;
+        let port = plan.node(input.from).and_then(|from| from.ports.get(input.port)).ok_or_else(missing)?;
+        self.guarded(head, || port.carrier.gate(inputs, floor, chain))
+    }
+
+    /// The link of a node, in front of everything behind it.
+    fn link(&mut self, id: NodeId) -> Result<AnyLink> {
+        let plan = self.plan;
+        let mut ports = self.ports(id)?;
+        match &plan.node(id).ok_or_else(missing)?.kind {
+            NodeKind::Operator { make } | NodeKind::Sink { make, .. } => {
+                let opening = self.opening(id);
+                self.guarded(id, || make(opening, ports))
+            }
+            NodeKind::Union => ports.pop().ok_or_else(missing),
+            NodeKind::Source { .. } => Err(missing()),
+        }
+    }
+
+    /// One link for each output of a node.
+    fn ports(&mut self, id: NodeId) -> Result<Vec<AnyLink>> {
+        let plan = self.plan;
+        let node = plan.node(id).ok_or_else(missing)?;
+        let consumers = plan.consumers.get(id.0).map_or(&[][..], Vec::as_slice);
+        let mut links = Vec::new();
+        for (port, consumers) in consumers.iter().enumerate() {
+            let carrier = &node.ports.get(port).ok_or_else(missing)?.carrier;
+            let mut branches = Vec::new();
+            let mut ordinals: BTreeMap<NodeId, usize> = BTreeMap::new();
+            for consumer in consumers {
+                if consumer.chained {
+                    branches.push(self.link(consumer.node)?);
+                    continue;
+                }
+                let ordinal = ordinals.entry(consumer.node).or_default();
+                let edges = self.outputs.remove(&(id, port, consumer.node, *ordinal)).unwrap_or_default();
+                *ordinal += 1;
+                let first = self.task.index as usize;
+                branches.push(self.guarded(id, || carrier.exchange(edges, plan.groups, first))?);
+            }
+            let only = if branches.len() == 1 { branches.pop() } else { None };
+            links.push(match only {
+                Some(link) => link,
+                None => self.guarded(id, || carrier.tee(branches))?,
+            });
+        }
+        Ok(links)
+    }
+
+    fn opening(&mut self, id: NodeId) -> Opening {
+        let plan = self.plan;
+        let chain = plan.chain(self.task);
+        let operator = chain.and_then(|chain| chain.nodes.iter().position(|node| *node == id)).unwrap_or(0);
+        let uid = plan.uid(id).cloned().unwrap_or_else(|| Uid::new("?"));
+        let sides = plan.node(id).map(|node| node.ports.iter().filter_map(|port| port.name.clone()).collect());
+        Opening {
+            context: TaskContext {
+                job: self.context.job.clone(),
+                task: self.task,
+                parallelism: chain.map_or(1, |chain| chain.parallelism),
+                attempt: self.context.attempt,
+                groups: plan.groups,
+                hasher: self.context.hasher,
+                clock: self.context.clock.clone(),
+            },
+            operator: OpId(operator),
+            sides: sides.unwrap_or_default(),
+            metrics: self.context.metrics.get(&uid).cloned().unwrap_or_default(),
+            restored: self.restored.remove(&uid).unwrap_or_default(),
+            uid,
+        }
+    }
+
+    /// Runs what may be user code, and blames the operator for what goes wrong.
+    fn guarded<R>(&self, id: NodeId, make: impl FnOnce() -> Result<R, BoxError>) -> Result<R> {
+        let operator = || self.plan.uid(id).map_or_else(String::new, Uid::to_string);
+        match catch_unwind(AssertUnwindSafe(make)) {
+            Ok(Ok(made)) => Ok(made),
+            Ok(Err(error)) => Err(Error::Operator {
+                operator: operator(),
+                task: self.task.to_string(),
+                callback: "open",
+                cause: chain_text(&*error),
+                source: Arc::from(error),
+            }),
+            Err(panic) => Err(Error::Panic {
+                operator: operator(),
+                task: self.task.to_string(),
+                message: crate::error::panic_text(&*panic),
+            }),
+        }
+    }
+}
+
+fn missing() -> Error {
+    Error::Engine("the plan names a node that is not in the flow".into())
+}
