@@ -7,6 +7,6 @@ mod side;
 mod stage;
 
 pub(crate) use link::{Cx, Flow, Halt, Link, Next, OpId, OperatorPart, Prepare, Signal, Work};
-pub(crate) use side::{Port, Sides};
+pub(crate) use side::{Port, Sides, side_port};
 pub use side::{Side, SideOutput};
 pub(crate) use stage::Stage;

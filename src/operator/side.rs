@@ -94,18 +94,23 @@ impl<T: Send + 'static> Port for TypedPort<T> {
     }
 }
 
+/// A side output in front of `next`.
+pub(crate) fn side_port<T: Send + 'static>(next: Next<T>) -> Box<dyn Port> {
+    Box::new(TypedPort { stage: Stage::new(next) })
+}
+
 /// All side outputs of one operator.
 #[derive(Default)]
-pub struct Sides {
+pub(crate) struct Sides {
     ports: Vec<(Arc<str>, Box<dyn Port>)>,
     /// Some port holds a full batch.
     full: bool,
 }
 
 impl Sides {
-    /// Adds the side output `name`, which goes to `next`.
-    pub(crate) fn add<T: Send + 'static>(&mut self, name: Arc<str>, next: Next<T>) {
-        self.ports.push((name, Box::new(TypedPort { stage: Stage::new(next) })));
+    /// Adds the side output `name`.
+    pub(crate) fn add(&mut self, name: Arc<str>, port: Box<dyn Port>) {
+        self.ports.push((name, port));
     }
 
     /// The right to emit to `output`.

@@ -13,7 +13,7 @@ use crate::error::BoxError;
 use crate::frame::Keyed;
 use crate::gate::Intake;
 use crate::key::{Key, KeyGroups};
-use crate::operator::Next;
+use crate::operator::{Next, Port as OutPort, side_port};
 use crate::output::{Exchange, Forward, Hash, Rebalance};
 use crate::task::{Gated, Head};
 use crate::time::Timestamp;
@@ -55,6 +55,9 @@ pub(crate) trait Carrier: Send + Sync {
 
     /// The head of a task over edges, in front of a chain.
     fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink) -> Result<Box<dyn Head>, BoxError>;
+
+    /// A side output in front of a link.
+    fn side(&self, link: AnyLink) -> Result<Box<dyn OutPort>, BoxError>;
 
     /// One link in front of several.
     fn tee(&self, branches: Vec<AnyLink>) -> Result<AnyLink, BoxError>;
@@ -112,6 +115,10 @@ impl<T: Clone + Send + 'static> Carrier for PlainCarrier<T> {
         typed_gate::<T>(edges, floor, chain)
     }
 
+    fn side(&self, link: AnyLink) -> Result<Box<dyn OutPort>, BoxError> {
+        Ok(side_port::<T>(unlink(link)?))
+    }
+
     fn tee(&self, branches: Vec<AnyLink>) -> Result<AnyLink, BoxError> {
         typed_tee::<T>(branches)
     }
@@ -130,6 +137,10 @@ impl<K: Key, T: Clone + Send + 'static> Carrier for KeyedCarrier<K, T> {
 
     fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink) -> Result<Box<dyn Head>, BoxError> {
         typed_gate::<Keyed<K, T>>(edges, floor, chain)
+    }
+
+    fn side(&self, link: AnyLink) -> Result<Box<dyn OutPort>, BoxError> {
+        Ok(side_port::<Keyed<K, T>>(unlink(link)?))
     }
 
     fn tee(&self, branches: Vec<AnyLink>) -> Result<AnyLink, BoxError> {

@@ -51,10 +51,10 @@ pub(crate) struct Port {
     pub(crate) carrier: Arc<dyn Carrier>,
 }
 
-/// How a link of the chain is made, in front of one link for each port.
-pub(crate) type MakeLink = Box<dyn Fn(Opening, Vec<AnyLink>) -> Result<AnyLink, BoxError> + Send + Sync>;
-/// How a source is made, in front of one link for each port.
-pub(crate) type MakeSource = Box<dyn Fn(Opening, Vec<AnyLink>) -> Result<Box<dyn Head>, BoxError> + Send + Sync>;
+/// How a link of the chain is made.
+pub(crate) type MakeLink = Box<dyn Fn(Opening) -> Result<AnyLink, BoxError> + Send + Sync>;
+/// How the head of a source's task is made.
+pub(crate) type MakeSource = Box<dyn Fn(Opening) -> Result<Box<dyn Head>, BoxError> + Send + Sync>;
 /// Finds the splits of a source: its list state as it is at the very beginning.
 pub(crate) type Discover = Box<dyn Fn() -> Result<(StateDescriptor, Vec<Block>), BoxError> + Send + Sync>;
 /// Takes a sink up after a restart, with the handles of all its parts.

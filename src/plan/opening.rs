@@ -1,11 +1,14 @@
 //! What an operator instance is opened with.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::carrier::{AnyLink, unlink};
+use crate::error::BoxError;
 use crate::ids::{Attempt, TaskId, Uid};
 use crate::key::{KeyGroups, KeyHasher};
 use crate::metrics::Counter;
-use crate::operator::OpId;
+use crate::operator::{Next, OpId, Sides};
 use crate::state::RestoredStates;
 use crate::time::{Clock, Timestamp};
 
@@ -37,10 +40,26 @@ pub(crate) struct Opening {
     pub(crate) context: TaskContext,
     pub(crate) operator: OpId,
     pub(crate) uid: Uid,
-    /// The names of the side outputs, in the order of the links behind the main one.
-    pub(crate) sides: Vec<Arc<str>>,
+    /// What the main output goes to; a sink has none.
+    pub(crate) next: Option<AnyLink>,
+    pub(crate) sides: Sides,
     pub(crate) metrics: OperatorMetrics,
     pub(crate) restored: RestoredOperator,
+}
+
+impl Opening {
+    /// What the main output goes to.
+    ///
+    /// # Errors
+    /// Where it carries another type: a fault of the plan.
+    pub(crate) fn take_next<T: 'static>(&mut self) -> Result<Next<T>, BoxError> {
+        unlink(self.next.take().ok_or("the operator has no output")?)
+    }
+
+    /// The key groups that this instance owns.
+    pub(crate) fn owned(&self) -> Range<u16> {
+        self.context.groups.range(self.context.task.index, self.context.parallelism)
+    }
 }
 
 /// What a checkpoint kept of one operator instance.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::carrier::{AnyEnd, AnyLink};
+use super::carrier::{AnyEnd, AnyLink, Carrier};
 use super::compile::Plan;
 use super::flow::{NodeId, NodeKind};
 use super::opening::{Opening, OperatorMetrics, RestoredOperator, TaskContext};
@@ -15,7 +15,7 @@ use crate::channel::{Bell, LaneReceiver, LaneSender, lane};
 use crate::error::{BoxError, Error, Result, chain_text};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::key::KeyHasher;
-use crate::operator::{OpId, Work};
+use crate::operator::{OpId, Sides, Work};
 use crate::task::{Command, Head, Report, Task, TaskParts};
 use crate::time::Clock;
 
@@ -119,9 +119,8 @@ impl Building<'_> {
         let head = plan.chain(self.task).and_then(|chain| chain.nodes.first()).copied().ok_or_else(missing)?;
         let node = plan.node(head).ok_or_else(missing)?;
         if let NodeKind::Source { make, .. } = &node.kind {
-            let ports = self.ports(head)?;
-            let opening = self.opening(head);
-            return self.guarded(head, || make(opening, ports));
+            let opening = self.opening(head)?;
+            return self.guarded(head, || make(opening));
         }
         let floor = plan.uid(head).and_then(|uid| self.restored.get(uid)).map_or(crate::time::Timestamp::NONE, |r| r.watermark);
         let chain = self.link(head)?;
@@ -133,69 +132,75 @@ impl Building<'_> {
     /// The link of a node, in front of everything behind it.
     fn link(&mut self, id: NodeId) -> Result<AnyLink> {
         let plan = self.plan;
-        let mut ports = self.ports(id)?;
+        let opening = self.opening(id)?;
         match &plan.node(id).ok_or_else(missing)?.kind {
-            NodeKind::Operator { make } | NodeKind::Sink { make, .. } => {
-                let opening = self.opening(id);
-                self.guarded(id, || make(opening, ports))
-            }
-            NodeKind::Union => ports.pop().ok_or_else(missing),
+            NodeKind::Operator { make } | NodeKind::Sink { make, .. } => self.guarded(id, || make(opening)),
+            NodeKind::Union => opening.next.ok_or_else(missing),
             NodeKind::Source { .. } => Err(missing()),
         }
     }
 
-    /// One link for each output of a node.
-    fn ports(&mut self, id: NodeId) -> Result<Vec<AnyLink>> {
+    /// What one output of a node goes to: its consumers, joined by a tee where there are several.
+    fn outlet(&mut self, id: NodeId, port: usize, carrier: &dyn Carrier) -> Result<AnyLink> {
         let plan = self.plan;
-        let node = plan.node(id).ok_or_else(missing)?;
-        let consumers = plan.consumers.get(id.0).map_or(&[][..], Vec::as_slice);
-        let mut links = Vec::new();
-        for (port, consumers) in consumers.iter().enumerate() {
-            let carrier = &node.ports.get(port).ok_or_else(missing)?.carrier;
-            let mut branches = Vec::new();
-            let mut ordinals: BTreeMap<NodeId, usize> = BTreeMap::new();
-            for consumer in consumers {
-                if consumer.chained {
-                    branches.push(self.link(consumer.node)?);
-                    continue;
-                }
-                let ordinal = ordinals.entry(consumer.node).or_default();
-                let edges = self.outputs.remove(&(id, port, consumer.node, *ordinal)).unwrap_or_default();
-                *ordinal += 1;
-                let first = self.task.index as usize;
-                branches.push(self.guarded(id, || carrier.exchange(edges, plan.groups, first))?);
+        let consumers = plan.consumers.get(id.0).and_then(|ports| ports.get(port)).map_or(&[][..], Vec::as_slice);
+        let mut branches = Vec::new();
+        let mut ordinals: BTreeMap<NodeId, usize> = BTreeMap::new();
+        for consumer in consumers {
+            if consumer.chained {
+                branches.push(self.link(consumer.node)?);
+                continue;
             }
-            let only = if branches.len() == 1 { branches.pop() } else { None };
-            links.push(match only {
-                Some(link) => link,
-                None => self.guarded(id, || carrier.tee(branches))?,
-            });
+            let ordinal = ordinals.entry(consumer.node).or_default();
+            let edges = self.outputs.remove(&(id, port, consumer.node, *ordinal)).unwrap_or_default();
+            *ordinal += 1;
+            let first = self.task.index as usize;
+            branches.push(self.guarded(id, || carrier.exchange(edges, plan.groups, first))?);
         }
-        Ok(links)
+        let only = if branches.len() == 1 { branches.pop() } else { None };
+        match only {
+            Some(link) => Ok(link),
+            None => self.guarded(id, || carrier.tee(branches)),
+        }
     }
 
-    fn opening(&mut self, id: NodeId) -> Opening {
+    /// The main output and the side outputs of a node.
+    fn outlets(&mut self, id: NodeId) -> Result<(Option<AnyLink>, Sides)> {
         let plan = self.plan;
-        let chain = plan.chain(self.task);
-        let operator = chain.and_then(|chain| chain.nodes.iter().position(|node| *node == id)).unwrap_or(0);
-        let uid = plan.uid(id).cloned().unwrap_or_else(|| Uid::new("?"));
-        let sides = plan.node(id).map(|node| node.ports.iter().filter_map(|port| port.name.clone()).collect());
-        Opening {
+        let (mut next, mut sides) = (None, Sides::default());
+        for (port, described) in plan.node(id).ok_or_else(missing)?.ports.iter().enumerate() {
+            let outlet = self.outlet(id, port, &*described.carrier)?;
+            match &described.name {
+                None => next = Some(outlet),
+                Some(name) => sides.add(name.clone(), self.guarded(id, || described.carrier.side(outlet))?),
+            }
+        }
+        Ok((next, sides))
+    }
+
+    fn opening(&mut self, id: NodeId) -> Result<Opening> {
+        let plan = self.plan;
+        let (next, sides) = self.outlets(id)?;
+        let chain = plan.chain(self.task).ok_or_else(missing)?;
+        let operator = chain.nodes.iter().position(|node| *node == id).ok_or_else(missing)?;
+        let uid = plan.uid(id).cloned().ok_or_else(missing)?;
+        Ok(Opening {
             context: TaskContext {
                 job: self.context.job.clone(),
                 task: self.task,
-                parallelism: chain.map_or(1, |chain| chain.parallelism),
+                parallelism: chain.parallelism,
                 attempt: self.context.attempt,
                 groups: plan.groups,
                 hasher: self.context.hasher,
                 clock: self.context.clock.clone(),
             },
             operator: OpId(operator),
-            sides: sides.unwrap_or_default(),
+            next,
+            sides,
             metrics: self.context.metrics.get(&uid).cloned().unwrap_or_default(),
             restored: self.restored.remove(&uid).unwrap_or_default(),
             uid,
-        }
+        })
     }
 
     /// Runs what may be user code, and blames the operator for what goes wrong.

@@ -253,7 +253,8 @@ impl Task {
                 self.signal_marks(Signal::Barrier(id))?;
                 self.signal_marks(Signal::Snapshot(id))?;
                 self.parts.head.view(&mut self.cx);
-                (self.parts.report)(Report::View(self.view(id)));
+                let view = self.view(id);
+                (self.parts.report)(Report::View(view));
             }
             Step::Abort(id, reason) => {
                 self.signal_marks(Signal::CancelBarrier(id))?;
