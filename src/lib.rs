@@ -27,6 +27,7 @@ mod frame;
 mod state;
 // Floor 3: contracts.
 mod sink;
+mod snapshot;
 mod source;
 
 pub use error::{BoxError, Error, Result};
