@@ -46,7 +46,7 @@ pub(crate) struct TaskSnapshot {
 }
 
 impl JobStore {
-    /// Writes a task's snapshot file, durably, and returns the task's ack. Where no operator has an entry, no file is kept.
+    /// Writes a task's snapshot file, durably, and returns the task's ack. Where no operator has a state, no file is written.
     pub(crate) fn write_snapshot(&self, snapshot: &TaskSnapshot) -> Result<TaskEntry> {
         let file = if snapshot.operators.iter().all(|operator| operator.views.is_empty()) {
             None

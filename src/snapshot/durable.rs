@@ -1,7 +1,7 @@
 //! The one place where files become durable: write a temporary file, sync it, rename it, sync its directory.
 //!
 //! Always: under its final name a file is absent or complete, and when a function here returns it stays so through a loss of power.
-//! An error before the rename means that nothing happened, one after it that the outcome is unknown (`maybe_done`). That nobody
+//! An error before the rename means that nothing happened, a later one that the outcome is unknown (`maybe_done`). That nobody
 //! else creates the same file meanwhile is for the caller's lock to ensure. Blocking; called from any thread.
 
 use std::fs::{self, File, OpenOptions};
@@ -32,7 +32,7 @@ pub(super) fn replace(path: &Path, write: &mut WriteFn<'_>) -> Result<u64> {
     create_dirs(parent(path))?;
     let temp = Temp::beside(path);
     let size = temp.fill(write).map_err(|error| store_error("write", path, &*error, false))?;
-    fs::rename(&temp.0, path).map_err(|error| store_error("write", path, &error, false))?;
+    fs::rename(&temp.0, path).map_err(|error| store_error("write", path, &error, true))?;
     sync_parent("write", path)?;
     Ok(size)
 }
@@ -43,7 +43,7 @@ pub(super) fn replace(path: &Path, write: &mut WriteFn<'_>) -> Result<u64> {
 /// [`Error::Store`], also where `to` exists already.
 pub(crate) fn rename_durably(from: &Path, to: &Path) -> Result<()> {
     refuse_existing("rename to", to)?;
-    fs::rename(from, to).map_err(|error| store_error("rename", from, &error, false))?;
+    fs::rename(from, to).map_err(|error| store_error("rename", from, &error, !is_absent(&error)))?;
     sync_parent("rename to", to)?;
     if parent(from) == parent(to) { Ok(()) } else { sync_parent("rename", from) }
 }

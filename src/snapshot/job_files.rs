@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::sealed::{seal, unseal};
+use super::sealed::{corrupt, seal, unseal};
 use super::store::{Put, Store, StoreLock};
 use crate::error::{Error, Result};
 use crate::ids::CheckpointId;
@@ -153,7 +153,10 @@ impl JobStore {
         let path = format!("{job}/job");
         let record = match read_sealed::<JobRecord>(&*store, JOB_FORMAT, &path)? {
             Some(record) => record,
-            None => write_first(&*store, &path, JobRecord::first(job, options))?,
+            None => {
+                refuse_lost(&*store, job, &path)?;
+                write_first(&*store, &path, JobRecord::first(job, options))?
+            }
         };
         record.check(job, options, &store.locate(&path))?;
         Ok(JobStore { store, record, _lock: lock })
@@ -198,7 +201,11 @@ impl JobStore {
     }
 
     fn counters(&self) -> Result<Counters> {
-        Ok(read_sealed(&*self.store, COUNTERS_FORMAT, &self.path("epoch"))?.unwrap_or_default())
+        let path = self.path("epoch");
+        match read_sealed(&*self.store, COUNTERS_FORMAT, &path)? {
+            Some(counters) => Ok(counters),
+            None => refuse_lost(&*self.store, &self.record.job, &path).map(|()| Counters::default()),
+        }
     }
 
     fn write_counters(&self, counters: &Counters) -> Result<()> {
@@ -218,6 +225,18 @@ fn check_name(job: &str) -> Result<()> {
         problem: format!("the job's name {job:?} cannot be the name of a directory"),
         advice: "use letters, digits, '-', '_' and '.', at most 200 of them".into(),
     })
+}
+
+/// A file that every checkpoint is preceded by may be missing only where there is no checkpoint: what it held must not change.
+fn refuse_lost(store: &dyn Store, job: &str, path: &str) -> Result<()> {
+    let names = store.list(job)?;
+    match names.iter().find(|name| name.starts_with("chk-")) {
+        None => Ok(()),
+        Some(name) => {
+            let what = format!("the file is missing, and '{name}' needs it; bring it back, or use another store to begin anew");
+            Err(corrupt(&store.locate(path), what))
+        }
+    }
 }
 
 fn write_first(store: &dyn Store, path: &str, record: JobRecord) -> Result<JobRecord> {

@@ -34,6 +34,7 @@ pub(crate) struct CheckpointNote {
     /// Whose it is.
     pub(crate) kind: CheckpointKind,
     /// When it was begun, in wall time.
+    #[serde(rename = "created_ms")]
     pub(crate) created: Timestamp,
 }
 
@@ -61,7 +62,7 @@ pub(crate) struct TaskEntry {
     pub(crate) attempt: Attempt,
     /// Its operators, in the order of the chain.
     pub(crate) operators: Vec<OperatorEntry>,
-    /// Its snapshot file; `None` where no operator had an entry.
+    /// Its snapshot file; `None` where no operator has a state.
     pub(crate) file: Option<FileEntry>,
 }
 

@@ -39,6 +39,7 @@ fn a21_an_outcome_that_is_unknown_reuses_no_id() {
 fn a21_ids_stay_above_every_checkpoint_that_is_there() {
     let store = MemoryStore::new();
     let job = open(&store);
+    job.next_epoch().unwrap();
     complete(&job, 70_000);
     assert_eq!(job.reserve_ids().unwrap().start, 70_001);
 }
@@ -111,6 +112,20 @@ fn c22_a_damaged_job_record_is_an_error() {
         store.damage("job/job", |bytes| bytes[at] ^= 1);
         assert!(matches!(open_with(&store, &JobOptions::default()), Err(Error::Corrupt { .. })), "byte {at}");
         store.damage("job/job", |bytes| bytes[at] ^= 1);
+    }
+}
+
+#[test]
+fn a21_a_lost_record_or_counter_is_not_begun_anew_beside_checkpoints() {
+    for file in ["job/job", "job/epoch"] {
+        let store = MemoryStore::new();
+        let job = open(&store);
+        job.next_epoch().unwrap();
+        complete(&job, 1);
+        drop(job);
+        store.delete(file).unwrap();
+        let error = open_with(&store, &JobOptions::default()).and_then(|job| job.next_epoch()).unwrap_err();
+        assert!(error.to_string().contains("the file is missing"), "{error}");
     }
 }
 
