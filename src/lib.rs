@@ -32,6 +32,7 @@ mod gate;
 mod operator;
 mod output;
 mod sink;
+mod snapshot;
 mod source;
 // Floor 4: composition and decisions.
 mod chain;

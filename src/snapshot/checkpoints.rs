@@ -1,0 +1,220 @@
+//! The checkpoints of a job in its store: `chk-<n>/` with one file for each task, and the manifest last.
+//!
+//! Always: a directory without a manifest is no checkpoint; a snapshot's name carries its attempt, so that a late write of an old
+//! attempt touches no other's file; a manifest is never overwritten, and is the first file to go when a checkpoint is deleted.
+//! A write whose outcome is unknown deletes nothing. Blocking calls.
+
+use std::sync::Arc;
+
+use super::file::{FileEntry, OperatorViews, SnapshotHeader, write_snapshot};
+use super::job_files::{JobStore, read_sealed, write_sealed};
+use super::manifest::{Manifest, OperatorEntry, TaskEntry};
+use super::sealed::corrupt;
+use super::store::Put;
+use crate::error::{Error, Result};
+use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
+use crate::state::StateView;
+use crate::time::Timestamp;
+
+const MANIFEST_FORMAT: &str = "tidegate-manifest";
+const MANIFEST: &str = "manifest";
+
+/// One operator of a task, frozen at a barrier.
+#[derive(Clone, Debug)]
+pub(crate) struct OperatorSnapshot {
+    /// The operator.
+    pub(crate) uid: Uid,
+    /// True when this instance's input has ended and `finish` has run.
+    pub(crate) ended: bool,
+    /// The watermark that this instance has reached.
+    pub(crate) watermark: Timestamp,
+    /// Its states.
+    pub(crate) views: Vec<Arc<dyn StateView>>,
+}
+
+/// A task, frozen at a barrier.
+#[derive(Clone, Debug)]
+pub(crate) struct TaskSnapshot {
+    /// The barrier's checkpoint.
+    pub(crate) checkpoint: CheckpointId,
+    /// The task.
+    pub(crate) task: TaskId,
+    /// The task's attempt.
+    pub(crate) attempt: Attempt,
+    /// Its operators, in the order of the chain.
+    pub(crate) operators: Vec<OperatorSnapshot>,
+}
+
+impl JobStore {
+    /// Writes a task's snapshot file, durably, and returns the task's ack. Where no operator has a state, no file is written.
+    pub(crate) fn write_snapshot(&self, snapshot: &TaskSnapshot) -> Result<TaskEntry> {
+        let file = if snapshot.operators.iter().all(|operator| operator.views.is_empty()) {
+            None
+        } else {
+            Some(self.write_file(snapshot)?)
+        };
+        let operators = snapshot.operators.iter().map(operator_entry).collect();
+        Ok(TaskEntry { checkpoint: snapshot.checkpoint, task: snapshot.task, attempt: snapshot.attempt, operators, file })
+    }
+
+    fn write_file(&self, snapshot: &TaskSnapshot) -> Result<FileEntry> {
+        let name = format!("task-{}-attempt-{}.snap", snapshot.task, snapshot.attempt);
+        let path = self.checkpoint_path(snapshot.checkpoint, &name);
+        let header = SnapshotHeader {
+            job: self.record().job.clone(),
+            checkpoint: snapshot.checkpoint,
+            attempt: snapshot.attempt,
+            task: snapshot.task,
+        };
+        let mut file = None;
+        self.store.put(&path, Put::New, &mut |out| {
+            let operators =
+                snapshot.operators.iter().map(|operator| OperatorViews { uid: &operator.uid, views: &operator.views });
+            file = Some(write_snapshot(out, name.clone(), &header, operators)?);
+            Ok(())
+        })?;
+        file.ok_or_else(|| Error::Engine(format!("the store has not written '{path}'")))
+    }
+
+    /// Completes a checkpoint: once this returns, and only then, it exists.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; where it says `maybe_done`, no file of the checkpoint may be deleted, because it may exist.
+    pub(crate) fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
+        write_sealed(&*self.store, MANIFEST_FORMAT, &self.checkpoint_path(manifest.id(), MANIFEST), Put::New, manifest)
+    }
+
+    /// The ids of all complete checkpoints, oldest first. Whether they can be read is not looked at.
+    pub(crate) fn list(&self) -> Result<Vec<CheckpointId>> {
+        let mut ids = Vec::new();
+        for id in self.directories()? {
+            if self.is_complete(id)? {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The latest complete checkpoint; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where it, or one of its files, is damaged or missing: it names the older checkpoints that are usable,
+    /// and none is taken in its place.
+    pub(crate) fn latest(&self) -> Result<Option<Manifest>> {
+        match self.list()?.pop() {
+            Some(id) => self.checkpoint(id).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The complete checkpoint with this id.
+    ///
+    /// # Errors
+    /// Those of [`JobStore::latest`].
+    pub(crate) fn checkpoint(&self, id: CheckpointId) -> Result<Manifest> {
+        self.read_manifest(id).map_err(|error| self.with_usable(error, id))
+    }
+
+    /// Deletes a checkpoint. Its manifest goes first, so that what an interruption leaves is no checkpoint.
+    pub(crate) fn delete_checkpoint(&self, id: CheckpointId) -> Result<()> {
+        self.store.delete(&self.checkpoint_path(id, MANIFEST))?;
+        self.store.delete_all(&self.path(&directory_name(id)))
+    }
+
+    /// Deletes the snapshot file of a task whose checkpoint was not completed.
+    pub(crate) fn discard(&self, entry: &TaskEntry) -> Result<()> {
+        match &entry.file {
+            Some(file) => self.store.delete(&self.checkpoint_path(entry.checkpoint, &file.name)),
+            None => Ok(()),
+        }
+    }
+
+    /// Deletes what is left of checkpoints before `below` that were not completed.
+    pub(crate) fn clean_incomplete(&self, below: CheckpointId) -> Result<()> {
+        for id in self.directories()?.into_iter().filter(|id| *id < below) {
+            if !self.is_complete(id)? {
+                self.store.delete_all(&self.path(&directory_name(id)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The store's path of a file of a checkpoint.
+    pub(super) fn checkpoint_path(&self, id: CheckpointId, name: &str) -> String {
+        self.path(&format!("{}/{name}", directory_name(id)))
+    }
+
+    /// The highest id that has a directory, complete or not; 0 where there is none.
+    pub(super) fn highest_directory(&self) -> Result<u64> {
+        Ok(self.directories()?.last().map_or(0, |id| id.0))
+    }
+
+    /// Completes an error about damage with the checkpoints before `id` that are usable.
+    pub(super) fn with_usable(&self, error: Error, id: CheckpointId) -> Error {
+        match error {
+            Error::Corrupt { path, what, .. } => Error::Corrupt { path, what, usable: self.usable_below(id) },
+            error => error,
+        }
+    }
+
+    fn usable_below(&self, id: CheckpointId) -> Vec<CheckpointId> {
+        let mut older = self.list().unwrap_or_default();
+        older.retain(|other| *other < id && self.read_manifest(*other).is_ok());
+        older.reverse();
+        older
+    }
+
+    fn directories(&self) -> Result<Vec<CheckpointId>> {
+        let names = self.store.list(&self.record().job)?;
+        let mut ids: Vec<CheckpointId> = names.iter().filter_map(|name| parse_directory(name)).collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    fn is_complete(&self, id: CheckpointId) -> Result<bool> {
+        Ok(self.store.size(&self.checkpoint_path(id, MANIFEST))?.is_some())
+    }
+
+    /// Reads a manifest, and checks that its files are there and whole in size.
+    fn read_manifest(&self, id: CheckpointId) -> Result<Manifest> {
+        let path = self.checkpoint_path(id, MANIFEST);
+        let located = self.store.locate(&path);
+        let manifest: Option<Manifest> = read_sealed(&*self.store, MANIFEST_FORMAT, &path)?;
+        let manifest = manifest.ok_or_else(|| corrupt(&located, format!("checkpoint {id} has no manifest")))?;
+        if manifest.id() != id || manifest.job != *self.record() {
+            return Err(corrupt(&located, format!("it is that of checkpoint {} of job '{}'", manifest.id(), manifest.job.job)));
+        }
+        for file in &manifest.files {
+            self.check_size(id, file)?;
+        }
+        Ok(manifest)
+    }
+
+    fn check_size(&self, id: CheckpointId, file: &FileEntry) -> Result<()> {
+        let path = self.checkpoint_path(id, &file.name);
+        let what = match self.store.size(&path)? {
+            Some(size) if size == file.bytes => return Ok(()),
+            Some(size) => format!("it has {size} bytes, and the manifest of checkpoint {id} says {}", file.bytes),
+            None => format!("the file is missing, and the manifest of checkpoint {id} names it"),
+        };
+        Err(corrupt(&self.store.locate(&path), what))
+    }
+}
+
+fn operator_entry(operator: &OperatorSnapshot) -> OperatorEntry {
+    OperatorEntry {
+        uid: operator.uid.clone(),
+        ended: operator.ended,
+        watermark: operator.watermark,
+        states: operator.views.iter().map(|view| view.descriptor().clone()).collect(),
+    }
+}
+
+fn directory_name(id: CheckpointId) -> String {
+    format!("chk-{id}")
+}
+
+fn parse_directory(name: &str) -> Option<CheckpointId> {
+    let id = name.strip_prefix("chk-")?.parse().ok().map(CheckpointId)?;
+    (directory_name(id) == name).then_some(id)
+}

@@ -1,0 +1,151 @@
+//! The one place where files become durable: write a temporary file, sync it, rename it, sync its directory.
+//!
+//! Always: under its final name a file is absent or complete, and when a function here returns it stays so through a loss of power.
+//! An error before the rename means that nothing happened, a later one that the outcome is unknown (`maybe_done`). That nobody
+//! else creates the same file meanwhile is for the caller's lock to ensure. Blocking; called from any thread.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::store::{WriteFn, store_error};
+use crate::error::{BoxError, Error, Result};
+
+/// How the names of unfinished files end.
+pub(super) const TEMP_SUFFIX: &str = ".tmp";
+
+/// Small writes are gathered to this many bytes.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Writes a new file durably, creating its directories; returns its size in bytes.
+///
+/// # Errors
+/// [`Error::Store`], also where the file exists already.
+pub(crate) fn write_new(path: &Path, write: &mut WriteFn<'_>) -> Result<u64> {
+    refuse_existing("create", path)?;
+    replace(path, write)
+}
+
+/// Writes a file durably in the place of the one that may exist; returns its size in bytes.
+pub(super) fn replace(path: &Path, write: &mut WriteFn<'_>) -> Result<u64> {
+    create_dirs(parent(path))?;
+    let temp = Temp::beside(path);
+    let size = temp.fill(write).map_err(|error| store_error("write", path, &*error, false))?;
+    fs::rename(&temp.0, path).map_err(|error| store_error("write", path, &error, true))?;
+    sync_parent("write", path)?;
+    Ok(size)
+}
+
+/// Renames a file durably; both names must be on one file system.
+///
+/// # Errors
+/// [`Error::Store`], also where `to` exists already.
+pub(crate) fn rename_durably(from: &Path, to: &Path) -> Result<()> {
+    refuse_existing("rename to", to)?;
+    fs::rename(from, to).map_err(|error| store_error("rename", from, &error, !is_absent(&error)))?;
+    sync_parent("rename to", to)?;
+    if parent(from) == parent(to) { Ok(()) } else { sync_parent("rename", from) }
+}
+
+/// Makes the entries of a directory durable.
+pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
+    sync_directory(dir).map_err(|error| store_error("sync", dir, &error, true))
+}
+
+/// Cuts a file to `length` bytes, durably.
+///
+/// # Errors
+/// [`Error::Store`]; [`Error::Corrupt`] where the file is shorter than `length`.
+pub(crate) fn truncate_durably(path: &Path, length: u64) -> Result<()> {
+    let failed = |error: io::Error| store_error("truncate", path, &error, true);
+    let file = OpenOptions::new().write(true).open(path).map_err(|error| store_error("truncate", path, &error, false))?;
+    let found = file.metadata().map_err(failed)?.len();
+    if found < length {
+        let what = format!("it has {found} bytes, and {length} were written and synced");
+        return Err(Error::Corrupt { path: path.into(), what, usable: Vec::new() });
+    }
+    file.set_len(length).and_then(|()| file.sync_all()).map_err(failed)
+}
+
+/// Deletes a file durably. It need not exist.
+pub(super) fn delete(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_parent("delete", path),
+        Err(error) if is_absent(&error) => Ok(()),
+        Err(error) => Err(store_error("delete", path, &error, true)),
+    }
+}
+
+/// Creates a directory, and those above it, durably.
+pub(super) fn create_dirs(dir: &Path) -> Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    create_dirs(parent(dir))?;
+    match fs::create_dir(dir) {
+        Ok(()) => sync_parent("create", dir),
+        Err(_) if dir.is_dir() => Ok(()),
+        Err(error) => Err(store_error("create", dir, &error, false)),
+    }
+}
+
+/// True for the error that a path does not exist.
+pub(super) fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}
+
+/// The directory of a path.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn refuse_existing(action: &'static str, path: &Path) -> Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Err(store_error(action, path, &io::Error::from(io::ErrorKind::AlreadyExists), false)),
+        Err(_) => Ok(()),
+    }
+}
+
+/// After a rename or a deletion: without this, a loss of power may undo it.
+fn sync_parent(action: &'static str, path: &Path) -> Result<()> {
+    sync_directory(parent(path)).map_err(|error| store_error(action, path, &error, true))
+}
+
+/// Windows has no handles of directories to sync, and journals renames by itself.
+fn sync_directory(dir: &Path) -> io::Result<()> {
+    if cfg!(windows) { Ok(()) } else { File::open(dir)?.sync_all() }
+}
+
+/// An unfinished file, removed when dropped unless it was renamed.
+struct Temp(PathBuf);
+
+impl Temp {
+    /// A name of its own, beside `path`.
+    fn beside(path: &Path) -> Self {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}-{}{TEMP_SUFFIX}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
+        Temp(name.into())
+    }
+
+    /// Creates the file, writes and syncs it; returns its size.
+    fn fill(&self, write: &mut WriteFn<'_>) -> Result<u64, BoxError> {
+        let mut buffer = BufWriter::with_capacity(BUFFER_BYTES, File::create(&self.0)?);
+        write(&mut buffer)?;
+        buffer.flush()?;
+        let mut file = buffer.into_inner()?;
+        file.sync_all()?;
+        Ok(file.stream_position()?)
+    }
+}
+
+impl Drop for Temp {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed by the next start.
+        let _ = fs::remove_file(&self.0);
+    }
+}

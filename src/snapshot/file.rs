@@ -1,0 +1,207 @@
+//! The snapshot file of one task for one checkpoint, and its writer.
+//!
+//! A plain sequence of MessagePack objects: the sealed header; for each section a map and a `bin` with the entries; the index, an
+//! array of where the sections lie; the index's checksum and its offset, of fixed widths, so that a reader finds the index from the
+//! end. Sections follow each other without gaps. Always: every byte is covered by a checksum or has one valid value.
+//!
+//! Written by the snapshot actor, on a thread that may block.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::sealed::{SEAL_BYTES, seal, seal_of};
+use crate::codec::encode;
+use crate::error::{BoxError, chain_text};
+use crate::ids::{Attempt, CheckpointId, KeyGroup, TaskId, Uid};
+use crate::state::{Block, StateView};
+
+/// The format's name, in the file's first object.
+pub(super) const SNAPSHOT_FORMAT: &str = "tidegate-snapshot";
+
+/// The only codec so far: entries as they are.
+pub(super) const CODEC_NONE: &str = "none";
+
+/// Bytes of the `bin` object's marker and length, which are always of this width.
+pub(super) const BIN_HEAD_BYTES: usize = 5;
+
+/// Bytes after the index: its checksum, and its offset as a MessagePack uint64 of fixed width.
+pub(super) const TAIL_BYTES: usize = SEAL_BYTES + 9;
+
+/// Whose file this is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SnapshotHeader {
+    /// The job.
+    pub(crate) job: String,
+    /// The checkpoint.
+    pub(crate) checkpoint: CheckpointId,
+    /// The attempt of the task that took it; its epoch is the process start.
+    pub(crate) attempt: Attempt,
+    /// The task.
+    pub(crate) task: TaskId,
+}
+
+/// Where a section lies in its file, and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Section {
+    /// The operator's uid.
+    pub(crate) operator: Uid,
+    /// The state's name.
+    pub(crate) state: String,
+    /// The key group of all entries; `None` for a list.
+    pub(crate) group: Option<KeyGroup>,
+    /// The operator instance that wrote it.
+    pub(crate) part: u32,
+    /// How many entries it holds.
+    pub(crate) entries: u64,
+    /// Where its map begins in the file, in bytes.
+    pub(crate) offset: u64,
+    /// The bytes of its map and its `bin`.
+    pub(crate) length: u64,
+    /// The checksum of these bytes.
+    pub(crate) crc32c: u32,
+}
+
+/// The map before a section's `bin`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SectionHead {
+    pub(super) operator: Uid,
+    pub(super) state: String,
+    pub(super) group: Option<KeyGroup>,
+    pub(super) part: u32,
+    pub(super) entries: u64,
+    pub(super) codec: String,
+    pub(super) raw_bytes: u64,
+    pub(super) crc32c: u32,
+}
+
+/// A snapshot file, as acks and manifests describe it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileEntry {
+    /// Its name in the checkpoint's directory.
+    pub(crate) name: String,
+    /// Its size.
+    pub(crate) bytes: u64,
+    /// The checksum of its index, which holds those of all sections.
+    pub(crate) index_crc32c: u32,
+    /// Its sections, in the order of the file.
+    pub(crate) sections: Vec<Section>,
+}
+
+/// The views of one operator of a task.
+#[derive(Debug)]
+pub(super) struct OperatorViews<'a> {
+    pub(super) uid: &'a Uid,
+    pub(super) views: &'a [Arc<dyn StateView>],
+}
+
+/// Writes a whole snapshot file to `out`, and returns its description, under `name`.
+///
+/// # Errors
+/// Where `out` or a view fails; a view's error names the operator and the state.
+pub(super) fn write_snapshot<'a>(
+    out: &mut dyn Write,
+    name: String,
+    header: &SnapshotHeader,
+    operators: impl Iterator<Item = OperatorViews<'a>>,
+) -> Result<FileEntry, BoxError> {
+    let mut writer = SnapshotWriter { out, at: 0, part: header.task.index, sections: Vec::new(), head: Vec::new() };
+    writer.append(&seal(SNAPSHOT_FORMAT, header)?)?;
+    for operator in operators {
+        for view in operator.views {
+            writer.view(operator.uid, &**view)?;
+        }
+    }
+    writer.finish(name)
+}
+
+struct SnapshotWriter<'a> {
+    out: &'a mut dyn Write,
+    at: u64,
+    part: u32,
+    sections: Vec<Section>,
+    head: Vec<u8>,
+}
+
+impl SnapshotWriter<'_> {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), BoxError> {
+        self.out.write_all(bytes)?;
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn view(&mut self, uid: &Uid, view: &dyn StateView) -> Result<(), BoxError> {
+        let state = &view.descriptor().name;
+        let mut failed_write = None;
+        let result = view.write(&mut |block| match self.section(uid, state, block) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                failed_write = Some(error);
+                Err("the snapshot file cannot be written".into())
+            }
+        });
+        match (failed_write, result) {
+            (Some(error), _) => Err(error),
+            (None, Err(error)) => Err(format!("operator '{uid}', state '{state}': {}", chain_text(&*error)).into()),
+            (None, Ok(())) => Ok(()),
+        }
+    }
+
+    fn section(&mut self, uid: &Uid, state: &str, block: &Block) -> Result<(), BoxError> {
+        if block.entries == 0 {
+            return Ok(());
+        }
+        let crc = crc32c::crc32c(&block.bytes);
+        self.encode_head(uid, state, block, crc)?;
+        let head_crc = crc32c::crc32c(&self.head);
+        let section = Section {
+            operator: uid.clone(),
+            state: state.into(),
+            group: block.group,
+            part: self.part,
+            entries: block.entries,
+            offset: self.at,
+            length: (self.head.len() + block.bytes.len()) as u64,
+            crc32c: crc32c::crc32c_combine(head_crc, crc, block.bytes.len()),
+        };
+        self.out.write_all(&self.head)?;
+        self.out.write_all(&block.bytes)?;
+        self.at += section.length;
+        self.sections.push(section);
+        Ok(())
+    }
+
+    /// Prepares the section's map, and the marker and length of its `bin`.
+    fn encode_head(&mut self, uid: &Uid, state: &str, block: &Block, crc32c: u32) -> Result<(), BoxError> {
+        let length = u32::try_from(block.bytes.len())
+            .map_err(|_| format!("operator '{uid}', state '{state}': one entry has more than 4 GiB, which no file can hold"))?;
+        let head = SectionHead {
+            operator: uid.clone(),
+            state: state.into(),
+            group: block.group,
+            part: self.part,
+            entries: block.entries,
+            codec: CODEC_NONE.into(),
+            raw_bytes: u64::from(length),
+            crc32c,
+        };
+        self.head.clear();
+        encode(&head, &mut self.head)?;
+        self.head.push(0xc6);
+        self.head.extend_from_slice(&length.to_be_bytes());
+        Ok(())
+    }
+
+    fn finish(mut self, name: String) -> Result<FileEntry, BoxError> {
+        let index_at = self.at;
+        let mut index = Vec::new();
+        encode(&self.sections, &mut index)?;
+        let index_crc32c = crc32c::crc32c(&index);
+        index.extend_from_slice(&seal_of(index_crc32c));
+        index.push(0xcf);
+        index.extend_from_slice(&index_at.to_be_bytes());
+        self.append(&index)?;
+        Ok(FileEntry { name, bytes: self.at, index_crc32c, sections: self.sections })
+    }
+}

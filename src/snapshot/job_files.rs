@@ -1,0 +1,260 @@
+//! The files of a job in a store: the record that is written once, the lock, the numbers that are handed out, and the end mark.
+//!
+//! Always: whoever has a [`JobStore`] holds the job's lock; the hash seed and the maximum parallelism never change after the first
+//! start; an epoch or a checkpoint id is durably counted before it is used, so none is ever used twice. Blocking calls.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::ops::Range;
+use std::path::{Component, Path};
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::sealed::{corrupt, seal, unseal};
+use super::store::{Put, Store, StoreLock};
+use crate::error::{Error, Result};
+use crate::ids::CheckpointId;
+use crate::key::{HASH_ALGORITHM, KeyGroups, KeyHasher};
+
+const JOB_FORMAT: &str = "tidegate-job";
+const COUNTERS_FORMAT: &str = "tidegate-counters";
+const FINISHED_FORMAT: &str = "tidegate-finished";
+
+/// Checkpoint ids that are reserved with one write.
+const RESERVED_IDS: u64 = 1000;
+
+/// What the files of a job can be opened with; given values must agree with what is stored.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct JobOptions {
+    /// The maximum parallelism; where none is given the stored one counts, or the default at the first start.
+    pub(crate) max_parallelism: Option<u16>,
+    /// The hash seed of the first start, for tests; drawn where none is given.
+    pub(crate) seed: Option<u64>,
+}
+
+/// What is fixed at a job's first start. The file `job`, and part of every manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct JobRecord {
+    /// The job's name.
+    pub(crate) job: String,
+    /// How keys are hashed.
+    pub(crate) hash_algorithm: String,
+    /// The seed for it.
+    pub(crate) hash_seed: u64,
+    /// The number of key groups.
+    pub(crate) max_parallelism: u16,
+}
+
+impl JobRecord {
+    fn first(job: &str, options: &JobOptions) -> Self {
+        JobRecord {
+            job: job.into(),
+            hash_algorithm: HASH_ALGORITHM.into(),
+            hash_seed: options.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish()),
+            max_parallelism: options.max_parallelism.unwrap_or_else(|| KeyGroups::default().max()),
+        }
+    }
+
+    /// The job's hash of keys.
+    pub(crate) fn hasher(&self) -> KeyHasher {
+        KeyHasher::new(self.hash_seed)
+    }
+
+    /// The job's key groups.
+    pub(crate) fn groups(&self) -> KeyGroups {
+        KeyGroups::new(self.max_parallelism)
+    }
+
+    /// Refuses a parallelism above the stored maximum.
+    ///
+    /// # Errors
+    /// [`Error::StateMismatch`].
+    pub(crate) fn check_parallelism(&self, operator: &str, parallelism: u32) -> Result<()> {
+        if parallelism <= u32::from(self.max_parallelism) {
+            return Ok(());
+        }
+        Err(Error::StateMismatch {
+            problem: format!(
+                "operator '{operator}' has parallelism {parallelism}, and this job's state is kept in {} key groups",
+                self.max_parallelism
+            ),
+            advice: format!(
+                "set a parallelism of at most {}; the number of key groups is fixed at a job's first start",
+                self.max_parallelism
+            ),
+        })
+    }
+
+    fn check(&self, job: &str, options: &JobOptions, path: &Path) -> Result<()> {
+        if self.job != job {
+            return Err(Error::StateMismatch {
+                problem: format!("'{}' belongs to the job '{}', not to '{job}'", path.display(), self.job),
+                advice: "give the job its former name, or use another store".into(),
+            });
+        }
+        if self.hash_algorithm != HASH_ALGORITHM {
+            return Err(Error::StateMismatch {
+                problem: format!(
+                    "'{}' names the key hash '{}', and this program has '{HASH_ALGORITHM}'",
+                    path.display(),
+                    self.hash_algorithm
+                ),
+                advice: "run the version of tidegate that wrote it".into(),
+            });
+        }
+        match options.max_parallelism {
+            Some(wanted) if wanted != self.max_parallelism => Err(Error::StateMismatch {
+                problem: format!(
+                    "the maximum parallelism is set to {wanted}, and the state is kept in {} key groups",
+                    self.max_parallelism
+                ),
+                advice: format!("set it to {}, or leave it out: it is fixed at a job's first start", self.max_parallelism),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The file `epoch`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Counters {
+    /// The last process start.
+    epoch: u64,
+    /// The last checkpoint id that may have been used.
+    reserved: u64,
+}
+
+/// The file `finished`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Finished {
+    checkpoint: CheckpointId,
+}
+
+/// The files of one job. Holds the job's lock until it is dropped.
+#[derive(Debug)]
+pub(crate) struct JobStore {
+    pub(super) store: Arc<dyn Store>,
+    record: JobRecord,
+    _lock: StoreLock,
+}
+
+impl JobStore {
+    /// Locks the job's directory, and reads its record; writes it at the first start.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] while another process has it; [`Error::StateMismatch`] where the options do not fit the record, or it is
+    /// another job's; [`Error::Corrupt`]; [`Error::Store`].
+    pub(crate) fn open(store: Arc<dyn Store>, job: &str, options: &JobOptions) -> Result<JobStore> {
+        check_name(job)?;
+        let lock = store.lock(&format!("{job}/lock"))?;
+        store.clean(job)?;
+        let path = format!("{job}/job");
+        let record = match read_sealed::<JobRecord>(&*store, JOB_FORMAT, &path)? {
+            Some(record) => record,
+            None => {
+                refuse_lost(&*store, job, &path)?;
+                write_first(&*store, &path, JobRecord::first(job, options))?
+            }
+        };
+        record.check(job, options, &store.locate(&path))?;
+        Ok(JobStore { store, record, _lock: lock })
+    }
+
+    /// What is fixed at the job's first start.
+    pub(crate) fn record(&self) -> &JobRecord {
+        &self.record
+    }
+
+    /// Begins an epoch: the number of this process start, above every earlier one.
+    pub(crate) fn next_epoch(&self) -> Result<u64> {
+        let mut counters = self.counters()?;
+        counters.epoch += 1;
+        self.write_counters(&counters)?;
+        Ok(counters.epoch)
+    }
+
+    /// Reserves checkpoint ids, above every one ever reserved. What is not used of them is a gap, which is normal.
+    pub(crate) fn reserve_ids(&self) -> Result<Range<u64>> {
+        let mut counters = self.counters()?;
+        let first = counters.reserved.max(self.highest_directory()?) + 1;
+        counters.reserved = first + RESERVED_IDS - 1;
+        self.write_counters(&counters)?;
+        Ok(first..first + RESERVED_IDS)
+    }
+
+    /// Marks the job as finished: the commits of its final checkpoint are confirmed, and a rerun does nothing.
+    pub(crate) fn write_finished(&self, checkpoint: CheckpointId) -> Result<()> {
+        write_sealed(&*self.store, FINISHED_FORMAT, &self.path("finished"), Put::Replace, &Finished { checkpoint })
+    }
+
+    /// The final checkpoint of a job that has finished.
+    pub(crate) fn finished(&self) -> Result<Option<CheckpointId>> {
+        let finished: Option<Finished> = read_sealed(&*self.store, FINISHED_FORMAT, &self.path("finished"))?;
+        Ok(finished.map(|finished| finished.checkpoint))
+    }
+
+    /// The store's path of one of the job's files.
+    pub(super) fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.record.job)
+    }
+
+    fn counters(&self) -> Result<Counters> {
+        let path = self.path("epoch");
+        match read_sealed(&*self.store, COUNTERS_FORMAT, &path)? {
+            Some(counters) => Ok(counters),
+            None => refuse_lost(&*self.store, &self.record.job, &path).map(|()| Counters::default()),
+        }
+    }
+
+    fn write_counters(&self, counters: &Counters) -> Result<()> {
+        write_sealed(&*self.store, COUNTERS_FORMAT, &self.path("epoch"), Put::Replace, counters)
+    }
+}
+
+/// Refuses a name that is no directory name everywhere.
+fn check_name(job: &str) -> Result<()> {
+    let mut components = Path::new(job).components();
+    let plain = matches!((components.next(), components.next()), (Some(Component::Normal(name)), None) if name == job);
+    let portable = !job.contains(['/', '\\', ':', '*', '?', '"', '<', '>', '|']) && !job.chars().any(char::is_control);
+    if plain && portable && job.len() <= 200 {
+        return Ok(());
+    }
+    Err(Error::InvalidFlow {
+        problem: format!("the job's name {job:?} cannot be the name of a directory"),
+        advice: "use letters, digits, '-', '_' and '.', at most 200 of them".into(),
+    })
+}
+
+/// A file that every checkpoint is preceded by may be missing only where there is no checkpoint: what it held must not change.
+fn refuse_lost(store: &dyn Store, job: &str, path: &str) -> Result<()> {
+    let names = store.list(job)?;
+    match names.iter().find(|name| name.starts_with("chk-")) {
+        None => Ok(()),
+        Some(name) => {
+            let what = format!("the file is missing, and '{name}' needs it; bring it back, or use another store to begin anew");
+            Err(corrupt(&store.locate(path), what))
+        }
+    }
+}
+
+fn write_first(store: &dyn Store, path: &str, record: JobRecord) -> Result<JobRecord> {
+    write_sealed(store, JOB_FORMAT, path, Put::New, &record)?;
+    Ok(record)
+}
+
+/// Reads a sealed file; `None` where there is none.
+pub(super) fn read_sealed<T: DeserializeOwned>(store: &dyn Store, format: &str, path: &str) -> Result<Option<T>> {
+    match store.get(path)? {
+        Some(bytes) => unseal(format, &store.locate(path), &bytes).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Writes a sealed file durably.
+pub(super) fn write_sealed<T: Serialize>(store: &dyn Store, format: &str, path: &str, put: Put, document: &T) -> Result<()> {
+    let bytes = seal(format, document).map_err(|error| Error::Engine(format!("a {format} cannot be encoded: {error}")))?;
+    store.put(path, put, &mut |out| Ok(out.write_all(&bytes)?))?;
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! Snapshot files, manifests, and the store that keeps them.
+//!
+//! Always: a checkpoint exists when, and only when, its manifest does; nothing counts as written before it is synced; nothing is
+//! overwritten unless that is asked for; and no byte is trusted on reading: whatever is damaged is an error that names its file.
+//!
+//! All calls block, so they are made on threads that may: the snapshot actor's, and those of restoring tasks.
+
+mod checkpoints;
+mod directory;
+mod durable;
+mod file;
+mod job_files;
+mod manifest;
+mod memory;
+mod reader;
+mod restore;
+mod sealed;
+mod store;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use checkpoints::{OperatorSnapshot, TaskSnapshot};
+pub(crate) use directory::DirectoryStore;
+pub(crate) use durable::{rename_durably, sync_dir, truncate_durably, write_new};
+pub(crate) use file::{FileEntry, Section};
+pub(crate) use job_files::{JobOptions, JobRecord, JobStore};
+pub(crate) use manifest::{CheckpointKind, CheckpointNote, Manifest, OperatorEntry, OperatorManifest, Part, TaskEntry};
+pub(crate) use memory::{Call, CallKind, Fault, MemoryStore};
+pub(crate) use restore::{RestoredOperator, Share};
+pub(crate) use store::{Put, Store, StoreLock, WriteFn};

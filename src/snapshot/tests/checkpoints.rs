@@ -1,0 +1,161 @@
+//! When a checkpoint exists, which one is the latest, and what is deleted.
+
+use super::*;
+
+fn fail_manifests(store: &MemoryStore, fault: Fault) {
+    store.on_call(move |call| (call.kind == CallKind::Put && call.path.ends_with("manifest")).then_some(fault));
+}
+
+/// Checkpoint 1 is complete; the manifest of checkpoint 2 meets this fault.
+fn second_fails(fault: Fault) -> (MemoryStore, JobStore, Error) {
+    let store = MemoryStore::new();
+    let job = open(&store);
+    complete(&job, 1);
+    let second = prepare(&job, 2, vec![vec![keyed("count", 0..2)]]);
+    fail_manifests(&store, fault);
+    let error = job.write_manifest(&second).unwrap_err();
+    store.heal();
+    (store, job, error)
+}
+
+fn restarted(store: &MemoryStore, job: JobStore) -> JobStore {
+    store.crash();
+    drop(job);
+    open(store)
+}
+
+#[test]
+fn a2_an_add_that_fails_leaves_the_older_checkpoint() {
+    for fault in [Fault::Before, Fault::Torn] {
+        let (store, job, error) = second_fails(fault);
+        assert!(matches!(error, Error::Store { maybe_done: false, .. }));
+        assert_eq!(latest_id(&job), Some(1));
+        let job = restarted(&store, job);
+        let manifest = job.latest().unwrap().unwrap();
+        assert_eq!(manifest.id().0, 1);
+        assert!(job.load_operator(&manifest, &Uid::new("counts"), Share { index: 0, parallelism: 1 }).is_ok());
+    }
+}
+
+#[test]
+fn a3_after_an_unknown_outcome_the_files_are_there_for_whoever_finds_the_manifest() {
+    let (store, job, error) = second_fails(Fault::After);
+    assert!(matches!(error, Error::Store { maybe_done: true, .. }));
+    let job = restarted(&store, job);
+    let manifest = job.latest().unwrap().unwrap();
+    assert_eq!(manifest.id().0, 2);
+    let restored = job.load_operator(&manifest, &Uid::new("counts"), Share { index: 0, parallelism: 1 }).unwrap().unwrap();
+    assert_eq!(numbers(&restored.states.states["count"].1), [0, 7, 1, 7]);
+}
+
+#[test]
+fn a4_a_manifest_that_was_not_synced_never_existed() {
+    let (store, job, error) = second_fails(Fault::Unsynced);
+    assert!(matches!(error, Error::Store { maybe_done: true, .. }));
+    assert_eq!(latest_id(&restarted(&store, job)), Some(1));
+}
+
+#[test]
+fn a4_a_manifest_is_never_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let job = open(&DirectoryStore::new(dir.path()));
+    let manifest = complete(&job, 1);
+    let before = std::fs::read(dir.path().join("job/chk-1/manifest")).unwrap();
+    let other = Manifest { note: CheckpointNote { epoch: 9, ..manifest.note }, ..manifest };
+    assert!(matches!(job.write_manifest(&other), Err(Error::Store { maybe_done: false, .. })));
+    assert_eq!(std::fs::read(dir.path().join("job/chk-1/manifest")).unwrap(), before);
+}
+
+#[test]
+fn a5_a_damaged_latest_checkpoint_is_an_error_that_names_the_usable_older_ones() {
+    let damages: [(&str, fn(&mut Vec<u8>)); 4] = [
+        ("manifest", |bytes| bytes.truncate(bytes.len() / 2)),
+        ("manifest", |bytes| bytes.clear()),
+        ("manifest", |bytes| bytes[20] ^= 1),
+        ("task-2.0-attempt-1.0.snap", |bytes| bytes.truncate(30)),
+    ];
+    for (file, damage) in damages {
+        let store = MemoryStore::new();
+        let job = open(&store);
+        (1..=4).for_each(|id| drop(complete(&job, id)));
+        store.damage(&format!("job/chk-4/{file}"), damage);
+        store.damage("job/chk-2/manifest", |bytes| bytes[9] ^= 1);
+        let Err(Error::Corrupt { path, usable, .. }) = job.latest() else { panic!("{file} is damaged") };
+        assert!(path.ends_with(format!("chk-4/{file}")), "{path:?}");
+        assert_eq!(usable, [CheckpointId(3), CheckpointId(1)]);
+        assert_eq!(job.checkpoint(CheckpointId(3)).unwrap().id().0, 3);
+    }
+}
+
+#[test]
+fn a5_damage_that_is_found_while_restoring_names_the_usable_older_ones() {
+    let store = MemoryStore::new();
+    let job = open(&store);
+    (1..=2).for_each(|id| drop(complete(&job, id)));
+    store.damage("job/chk-2/task-2.0-attempt-1.0.snap", |bytes| bytes[200] ^= 1);
+    let manifest = job.latest().unwrap().unwrap();
+    let result = job.load_operator(&manifest, &Uid::new("counts"), Share { index: 0, parallelism: 1 });
+    let Err(Error::Corrupt { usable, .. }) = result else { panic!("the file is damaged") };
+    assert_eq!(usable, [CheckpointId(1)]);
+}
+
+#[test]
+fn a5_a_missing_snapshot_file_is_an_error() {
+    let store = MemoryStore::new();
+    let job = open(&store);
+    complete(&job, 1);
+    store.delete("job/chk-1/task-2.0-attempt-1.0.snap").unwrap();
+    assert!(job.latest().unwrap_err().to_string().contains("missing"));
+}
+
+#[test]
+fn a6_a_checkpoint_without_a_manifest_is_no_candidate() {
+    let store = MemoryStore::new();
+    let job = open(&store);
+    complete(&job, 4);
+    prepare(&job, 5, vec![vec![keyed("count", 0..2)]]);
+    assert_eq!(latest_id(&job), Some(4));
+    assert_eq!(job.list().unwrap(), [CheckpointId(4)]);
+    job.clean_incomplete(CheckpointId(5)).unwrap();
+    assert_eq!(store.list("job/chk-5").unwrap().len(), 1, "5 is not below 5");
+    job.clean_incomplete(CheckpointId(6)).unwrap();
+    assert_eq!(store.list("job/chk-5").unwrap().len(), 0);
+    assert_eq!(latest_id(&job), Some(4));
+}
+
+#[test]
+fn a6_an_interrupted_deletion_leaves_no_candidate() {
+    let store = MemoryStore::new();
+    let job = open(&store);
+    (1..=2).for_each(|id| drop(complete(&job, id)));
+    store.on_call(|call| (call.kind == CallKind::Delete && call.path.ends_with("chk-2")).then_some(Fault::Before));
+    assert!(job.delete_checkpoint(CheckpointId(2)).is_err());
+    store.heal();
+    assert_eq!(latest_id(&job), Some(1));
+    job.delete_checkpoint(CheckpointId(1)).unwrap();
+    assert_eq!(latest_id(&job), None);
+}
+
+#[test]
+fn a_late_file_of_an_old_attempt_touches_no_other() {
+    let store = MemoryStore::new();
+    let job = open(&store);
+    let old = snapshot(1, 0, vec![keyed("count", 0..1)]);
+    let new = TaskSnapshot { attempt: Attempt { epoch: 1, n: 1 }, ..old.clone() };
+    let new = job.write_snapshot(&new).unwrap();
+    let old = job.write_snapshot(&old).unwrap();
+    assert_ne!(old.file, new.file);
+    job.discard(&old).unwrap();
+    assert_eq!(store.list("job/chk-1").unwrap(), ["task-2.0-attempt-1.1.snap"]);
+}
+
+#[test]
+fn an_instance_that_is_missing_or_there_twice_makes_no_manifest() {
+    let job = open(&MemoryStore::new());
+    let entry = |index| job.write_snapshot(&snapshot(1, index, vec![])).unwrap();
+    let assemble =
+        |indices: &[u32]| Manifest::assemble(job.record(), note(1), indices.iter().map(|index| entry(*index)).collect());
+    assert_eq!(assemble(&[1, 0, 2]).unwrap().operators[&Uid::new("counts")].parallelism, 3);
+    assert!(assemble(&[0, 2]).is_err());
+    assert!(assemble(&[0, 0]).is_err());
+}
