@@ -27,9 +27,12 @@ mod key;
 mod state;
 // Floor 3: contracts.
 mod gate;
+// Floor 4: composition and decisions.
+mod checkpoint;
 mod sink;
 mod source;
 
+pub use config::{Checkpoints, Restart};
 pub use error::{BoxError, Error, Result};
 pub use frame::Keyed;
 pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
