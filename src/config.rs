@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::error::{Error, Result};
+
 /// Records in a frame at most: enough to hide memory latency and to amortise a channel's cost, few enough for a batch of small
 /// records to stay in the first-level cache.
 pub(crate) const BATCH_RECORDS: usize = 1024;
@@ -14,3 +16,172 @@ pub(crate) const STEP_TARGET: Duration = Duration::from_millis(5);
 /// Checkpoints given up before their barrier came that a task remembers: far more than can be under way at once, and small enough
 /// to be searched and moved in a moment.
 pub(crate) const ABORTED_REMEMBERED: usize = 256;
+/// Checkpoint ids that are reserved durably at once: rarely enough to cost nothing, few enough that ids stay small.
+pub(crate) const ID_BLOCK: u64 = 64;
+/// Checkpoints that may be asked for and wait for their turn.
+pub(crate) const MANUAL_QUEUE: usize = 16;
+/// Checkpoints that are remembered because their manifest may have been written or not: only the newest of them matter, and a
+/// store that answers so this often in a row has been down for long.
+pub(crate) const UNCERTAIN_KEPT: usize = 64;
+/// A final checkpoint that failed is tried again after this: at once for a person, seldom enough for a store that is down.
+pub(crate) const FINAL_RETRY: Duration = Duration::from_secs(1);
+/// A task that was told to stop and is still there after this is stuck, and the job fails: a second attempt beside it could write
+/// the same output twice.
+pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(180);
+
+/// When checkpoints are taken, and what becomes of them.
+///
+/// ```
+/// use tidegate::{Checkpoints, secs};
+/// let checkpoints = Checkpoints::every(secs(5)).min_pause(secs(1)).timeout(secs(60)).retain(3);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoints {
+    interval: Option<Duration>,
+    timeout: Duration,
+    min_pause: Duration,
+    max_concurrent: usize,
+    retain: usize,
+    tolerable_failures: u32,
+}
+
+impl Checkpoints {
+    /// One every `interval`, from the moment when all tasks run; and one at the end of the data.
+    pub fn every(interval: Duration) -> Self {
+        Checkpoints { interval: Some(interval), ..Checkpoints::manual() }
+    }
+
+    /// Only when asked for, and at the end of the data.
+    pub fn manual() -> Self {
+        Checkpoints {
+            interval: None,
+            timeout: Duration::from_secs(600),
+            min_pause: Duration::ZERO,
+            max_concurrent: 1,
+            retain: 1,
+            tolerable_failures: u32::MAX,
+        }
+    }
+
+    /// Gives a checkpoint up that is not complete after this time. Default: 10 minutes.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The least time from the end of a successful checkpoint to the beginning of the next periodic one. Default: none.
+    pub fn min_pause(mut self, pause: Duration) -> Self {
+        self.min_pause = pause;
+        self
+    }
+
+    /// How many checkpoints may be under way at once, at least 1. Default: 1.
+    pub fn max_concurrent(mut self, checkpoints: usize) -> Self {
+        self.max_concurrent = checkpoints;
+        self
+    }
+
+    /// How many complete checkpoints are kept, the newest ones, at least 1. Default: 1.
+    pub fn retain(mut self, checkpoints: usize) -> Self {
+        self.retain = checkpoints;
+        self
+    }
+
+    /// How many checkpoints may fail in a row before the job fails. Default: [`u32::MAX`], which never fails the job.
+    pub fn tolerable_failures(mut self, failures: u32) -> Self {
+        self.tolerable_failures = failures;
+        self
+    }
+
+    /// Refuses options that cannot work.
+    pub(crate) fn check(&self) -> Result<()> {
+        let refused =
+            |problem: &str, advice: &str| Err(Error::InvalidFlow { problem: problem.to_owned(), advice: advice.to_owned() });
+        if self.interval == Some(Duration::ZERO) {
+            return refused("the checkpoint interval is zero", "use an interval above zero, or Checkpoints::manual()");
+        }
+        if self.timeout.is_zero() {
+            return refused("the checkpoint timeout is zero", "leave it out, or give checkpoints time to complete");
+        }
+        if self.max_concurrent == 0 {
+            return refused("no checkpoint may be under way", "use max_concurrent(1) or more");
+        }
+        if self.retain == 0 {
+            return refused("no checkpoint would be kept", "use retain(1) or more: a restart needs one");
+        }
+        Ok(())
+    }
+
+    /// From one periodic checkpoint to the next: never less than the pause.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        self.interval.map(|interval| interval.max(self.min_pause))
+    }
+
+    pub(crate) fn timeout_after(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(crate) fn pause(&self) -> Duration {
+        self.min_pause
+    }
+
+    pub(crate) fn concurrent(&self) -> usize {
+        self.max_concurrent
+    }
+
+    pub(crate) fn retained(&self) -> usize {
+        self.retain
+    }
+
+    pub(crate) fn tolerated(&self) -> u32 {
+        self.tolerable_failures
+    }
+}
+
+/// What happens after a failure.
+///
+/// ```
+/// use tidegate::{Restart, secs};
+/// let restart = Restart::fixed_delay(3, secs(10));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restart(pub(crate) RestartPolicy);
+
+/// The ways to restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RestartPolicy {
+    Never,
+    FixedDelay { restarts: u32, delay: Duration },
+}
+
+impl Restart {
+    /// The first failure fails the job.
+    pub fn never() -> Self {
+        Restart(RestartPolicy::Never)
+    }
+
+    /// At most `restarts` times in the life of the process, each after `delay`.
+    pub fn fixed_delay(restarts: u32, delay: Duration) -> Self {
+        Restart(RestartPolicy::FixedDelay { restarts, delay })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::secs;
+
+    #[test]
+    fn options_that_cannot_work_are_refused() {
+        assert!(Checkpoints::every(secs(1)).check().is_ok());
+        let refused = [
+            Checkpoints::every(secs(0)),
+            Checkpoints::manual().timeout(secs(0)),
+            Checkpoints::manual().max_concurrent(0),
+            Checkpoints::manual().retain(0),
+        ];
+        for options in refused {
+            assert!(matches!(options.check(), Err(Error::InvalidFlow { .. })), "{options:?}");
+        }
+    }
+}

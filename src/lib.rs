@@ -45,6 +45,7 @@ mod plan;
 mod executor;
 
 pub use chain::DeadLetter;
+pub use config::{Checkpoints, Restart};
 pub use error::{BoxError, Error, Result};
 pub use frame::Keyed;
 pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};

@@ -1,3 +1,22 @@
-//! The checkpoint coordinator's decisions.
+//! Checkpoints: when to take one, when it is complete, what becomes of it.
+//!
+//! Pure machines without threads, clocks or files. The coordinator's actor feeds them what happened and does what they ask for;
+//! since completion and failure are events of one machine, a checkpoint is either the one to restore or is never called complete.
+
+mod coordinator;
+#[cfg(test)]
+mod coordinator_tests;
+mod failures;
+mod ids;
+mod members;
 mod notify;
+mod pending;
+mod reasons;
+mod requests;
+mod retention;
+mod words;
+
+pub(crate) use coordinator::Coordinator;
 pub(crate) use notify::Notifications;
+pub(crate) use reasons::{Reason, Refusal};
+pub(crate) use words::{AckAnswer, Action, Event, Member, Start, Written};

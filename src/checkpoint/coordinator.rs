@@ -1,0 +1,364 @@
+//! The coordinator of checkpoints: one machine for all that begins, completes and ends them.
+//!
+//! Always: a checkpoint is called complete only after every task delivered its part, each in the attempt that the checkpoint was
+//! begun with, and after its manifest was published. One manifest is written at a time. No region gets its restore point while a
+//! manifest is being written or may have been: so a checkpoint either is the one to restore, or is not called complete later.
+//! Every token is answered exactly once.
+//!
+//! Owned by the coordinator's actor, which feeds it events with the monotonic time, does the actions in order, and sends a tick at
+//! the deadline. Never waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::checkpoint::failures::Failures;
+use crate::checkpoint::ids::Ids;
+use crate::checkpoint::members::Members;
+use crate::checkpoint::pending::Pending;
+use crate::checkpoint::reasons::{Reason, Refusal};
+use crate::checkpoint::requests::{Automatic, Choice, Requests};
+use crate::checkpoint::retention::Retention;
+use crate::checkpoint::words::{AckAnswer, Action, Event, Start, Written};
+use crate::config::Checkpoints;
+use crate::ids::{Attempt, CheckpointId, RegionId, TaskId};
+use crate::time::Moment;
+
+/// How far the job is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The final checkpoint is complete; nothing is left to be kept.
+    Final(CheckpointId),
+    /// The job stops.
+    Stopping,
+}
+
+/// The machine. `E` is what a task's ack carries.
+#[derive(Debug)]
+pub(crate) struct Coordinator<E> {
+    options: Checkpoints,
+    phase: Phase,
+    members: Members,
+    requests: Requests,
+    ids: Ids,
+    pending: BTreeMap<CheckpointId, Pending<E>>,
+    /// The checkpoint to restore: the latest complete one, or the one that the job began from.
+    latest: Option<CheckpointId>,
+    retention: Retention,
+    failures: Failures,
+    /// Regions that wait for their restore point.
+    down: BTreeSet<RegionId>,
+    /// The manifest of which it is being found out whether it is there.
+    resolving: Option<CheckpointId>,
+    actions: Vec<Action<E>>,
+}
+
+impl<E> Coordinator<E> {
+    /// A coordinator of a job of which no region runs yet.
+    pub(crate) fn new(options: Checkpoints, start: Start) -> Self {
+        Coordinator {
+            phase: Phase::Open,
+            members: Members::new(start.regions),
+            requests: Requests::new(options.clone()),
+            ids: Ids::above(start.reserved.max(start.restore.map_or(0, |id| id.0))),
+            pending: BTreeMap::new(),
+            latest: start.restore,
+            retention: Retention::new(options.retained(), start.retained),
+            failures: Failures::new(options.tolerated()),
+            down: BTreeSet::new(),
+            resolving: None,
+            actions: Vec::new(),
+            options,
+        }
+    }
+
+    /// Takes an event in; returns what to do, in order.
+    #[must_use]
+    pub(crate) fn handle(&mut self, event: Event<E>, now: Moment) -> Vec<Action<E>> {
+        self.apply(event, now);
+        self.expire(now);
+        self.write_collected();
+        self.release_restores();
+        self.begin_due(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When the next tick is to come.
+    pub(crate) fn next_deadline(&self) -> Option<Moment> {
+        let pending = self.pending.values().filter_map(Pending::deadline);
+        let due = if self.may_begin() { self.automatic().and_then(|automatic| self.requests.due(automatic)) } else { None };
+        pending.chain(self.requests.expiry()).chain(due).min()
+    }
+
+    /// The checkpoint that a restart would restore.
+    pub(crate) fn latest(&self) -> Option<CheckpointId> {
+        self.latest
+    }
+
+    fn apply(&mut self, event: Event<E>, now: Moment) {
+        match event {
+            Event::RegionUp { region, attempt, members } => {
+                self.members.up(region, attempt, members);
+                if self.members.all_run() {
+                    self.requests.all_run(now);
+                }
+            }
+            Event::RegionDown { region } => self.region_down(region, now),
+            Event::TaskEnded { task, attempt } => self.task_ended(task, attempt),
+            Event::Tick => {}
+            Event::Request { token } => self.request(token, now),
+            Event::Reserved { up_to } => self.ids.granted(up_to),
+            Event::ReservationFailed { text } => self.reservation_failed(Reason::IdsNotReserved(text), now),
+            Event::Ack { task, attempt, id, part } => self.ack(task, attempt, id, part),
+            Event::Decline { task, attempt, id, refusal } => self.decline(task, attempt, id, refusal, now),
+            Event::Manifest { id, written } => self.manifest(id, written, now),
+            Event::ManifestResolved { id, published } => self.resolved(id, published, now),
+            Event::TriggerFailed { id, text } => self.abort_collecting(id, Reason::TriggerFailed(text), now),
+            Event::Stopping => self.stop(now),
+        }
+    }
+
+    fn region_down(&mut self, region: RegionId, now: Moment) {
+        self.members.down(region);
+        self.requests.not_all_run();
+        self.down.insert(region);
+        self.abort_all(&Reason::RegionDown(region), now);
+    }
+
+    fn stop(&mut self, now: Moment) {
+        self.phase = Phase::Stopping;
+        self.abort_all(&Reason::Stopping, now);
+    }
+
+    /// The final checkpoint needs no second one after a restart: there is nothing that it does not hold.
+    fn task_ended(&mut self, task: TaskId, attempt: Attempt) {
+        let before = self.members.all_ended();
+        self.members.ended(task, attempt);
+        if let (false, true, Phase::Final(id)) = (before, self.members.all_ended(), self.phase) {
+            self.actions.push(Action::FinalDone(id));
+        }
+    }
+
+    fn request(&mut self, token: u64, now: Moment) {
+        let refused = match self.phase {
+            Phase::Stopping => Some(Reason::Stopping),
+            Phase::Final(_) => Some(Reason::Ended),
+            Phase::Open if !self.members.all_run() => Some(Reason::NotRunning),
+            Phase::Open => (!self.requests.ask(token, now)).then_some(Reason::QueueFull),
+        };
+        if let Some(reason) = refused {
+            self.answer(token, Err(reason));
+        }
+    }
+
+    /// What wanted the id is refused; the next one tries again.
+    fn reservation_failed(&mut self, reason: Reason, now: Moment) {
+        self.ids.refused();
+        let choice = if self.may_begin() { self.requests.choose(self.automatic(), now) } else { None };
+        let Some(choice) = choice else { return };
+        if let Some(token) = self.requests.refused(choice, now) {
+            self.answer(token, Err(reason.clone()));
+        }
+        self.count(reason);
+    }
+
+    fn ack(&mut self, task: TaskId, attempt: Attempt, id: CheckpointId, part: E) {
+        let taken = match self.pending.get_mut(&id) {
+            Some(pending) => pending.ack(task, attempt, part),
+            // Every part of such a checkpoint was accepted once, so its files are not to be touched.
+            None if self.retention.holds(id) => Err((AckAnswer::Duplicate, part)),
+            None => Err((AckAnswer::Discarded, part)),
+        };
+        let (answer, refused) = match taken {
+            Ok(()) => (AckAnswer::Accepted, None),
+            Err((AckAnswer::Duplicate, _)) => (AckAnswer::Duplicate, None),
+            Err((answer, part)) => (answer, Some(part)),
+        };
+        self.actions.push(Action::Acked { task, id, answer });
+        self.actions.extend(refused.map(Action::Discard));
+    }
+
+    fn decline(&mut self, task: TaskId, attempt: Attempt, id: CheckpointId, refusal: Refusal, now: Moment) {
+        if self.pending.get(&id).is_some_and(|pending| pending.awaits(task, attempt)) {
+            self.abort(id, Reason::Declined { task, refusal }, now);
+        }
+    }
+
+    fn manifest(&mut self, id: CheckpointId, written: Written, now: Moment) {
+        if !self.pending.get(&id).is_some_and(Pending::is_writing) {
+            return;
+        }
+        match written {
+            Written::Published => self.complete(id, now),
+            Written::Failed(text) => {
+                self.abort(id, Reason::ManifestFailed(text), now);
+                self.actions.push(Action::DeleteCheckpoint(id));
+            }
+            Written::Unknown(text) => {
+                self.retention.uncertain(id);
+                self.abort(id, Reason::ManifestUnknown(text), now);
+            }
+        }
+    }
+
+    fn resolved(&mut self, id: CheckpointId, published: bool, now: Moment) {
+        if self.resolving.take_if(|resolving| *resolving == id).is_none() {
+            return;
+        }
+        if published {
+            self.publish(id, now);
+        } else if self.retention.absent(id) {
+            self.actions.push(Action::DeleteCheckpoint(id));
+        }
+    }
+
+    fn complete(&mut self, id: CheckpointId, now: Moment) {
+        let Some(pending) = self.pending.remove(&id) else { return };
+        self.failures.succeeded();
+        self.publish(id, now);
+        if let Some(token) = pending.token {
+            self.answer(token, Ok(id));
+        }
+        if pending.last && self.members.all_ended() && self.phase == Phase::Open {
+            self.phase = Phase::Final(id);
+            self.actions.push(Action::FinalDone(id));
+            self.refuse_waiting(&Reason::Ended);
+        }
+    }
+
+    /// What holds once a manifest is there: everyone may know, older ones are not needed any more.
+    fn publish(&mut self, id: CheckpointId, now: Moment) {
+        self.latest = self.latest.max(Some(id));
+        self.requests.succeeded(now);
+        self.actions.push(Action::NotifyComplete { id });
+        self.subsume(id, now);
+        let dropped = self.retention.published(id);
+        self.actions.extend(dropped.into_iter().map(Action::DeleteCheckpoint));
+    }
+
+    /// Whoever asked for an older one has what they wanted: a newer one holds more.
+    fn subsume(&mut self, by: CheckpointId, now: Moment) {
+        let older: Vec<CheckpointId> = self.pending.range(..by).map(|(id, _)| *id).collect();
+        for id in older {
+            let token = self.pending.get_mut(&id).and_then(|pending| pending.token.take());
+            if let Some(token) = token {
+                self.answer(token, Ok(by));
+            }
+            self.abort(id, Reason::Subsumed(by), now);
+        }
+    }
+
+    /// Gives up everything but the checkpoint whose manifest is being written, and refuses all that wait.
+    fn abort_all(&mut self, reason: &Reason, now: Moment) {
+        let ids: Vec<CheckpointId> = self.pending.keys().copied().collect();
+        for id in ids {
+            self.abort_collecting(id, reason.clone(), now);
+        }
+        self.refuse_waiting(reason);
+    }
+
+    fn abort_collecting(&mut self, id: CheckpointId, reason: Reason, now: Moment) {
+        if !self.pending.get(&id).is_none_or(Pending::is_writing) {
+            self.abort(id, reason, now);
+        }
+    }
+
+    fn abort(&mut self, id: CheckpointId, reason: Reason, now: Moment) {
+        let Some(pending) = self.pending.remove(&id) else { return };
+        if pending.last {
+            self.requests.final_failed(now);
+        }
+        if let Some(token) = pending.token {
+            self.answer(token, Err(reason.clone()));
+        }
+        self.actions.push(Action::NotifyAborted { id, latest: self.latest });
+        self.actions.extend(pending.into_parts().map(Action::Discard));
+        self.count(reason);
+    }
+
+    fn count(&mut self, reason: Reason) {
+        if self.failures.failed(&reason) {
+            self.actions.push(Action::FailJob(reason));
+        }
+    }
+
+    fn refuse_waiting(&mut self, reason: &Reason) {
+        for token in self.requests.drain() {
+            self.answer(token, Err(reason.clone()));
+        }
+    }
+
+    fn answer(&mut self, token: u64, answer: Result<CheckpointId, Reason>) {
+        self.actions.push(Action::Answer { token, answer });
+    }
+
+    fn expire(&mut self, now: Moment) {
+        let is_due = |pending: &&Pending<E>| pending.deadline().is_some_and(|deadline| deadline <= now);
+        let due: Vec<CheckpointId> = self.pending.values().filter(is_due).map(|pending| pending.id).collect();
+        for id in due {
+            self.abort(id, Reason::Expired, now);
+        }
+        while let Some(token) = self.requests.take_expired(now) {
+            self.answer(token, Err(Reason::Expired));
+        }
+    }
+
+    /// Hands the newest checkpoint of which all parts are there to the writer; it subsumes the older ones.
+    fn write_collected(&mut self) {
+        if self.pending.values().any(Pending::is_writing) {
+            return;
+        }
+        if let Some(pending) = self.pending.values_mut().rev().find(|pending| pending.is_collected()) {
+            let (id, parts) = (pending.id, pending.hand_over());
+            self.actions.push(Action::WriteManifest { id, parts });
+        }
+    }
+
+    /// Tells the regions that are down where to start from, once it is certain which checkpoint is the latest.
+    fn release_restores(&mut self) {
+        if self.down.is_empty() || self.pending.values().any(Pending::is_writing) {
+            return;
+        }
+        if self.resolving.is_none() {
+            self.resolving = self.retention.uncertain_above(self.latest);
+            self.actions.extend(self.resolving.map(|id| Action::ResolveManifest { id }));
+        }
+        if self.resolving.is_none() {
+            let point = self.latest;
+            let down = std::mem::take(&mut self.down).into_iter();
+            self.actions.extend(down.map(|region| Action::RestoreFrom { region, point }));
+        }
+    }
+
+    fn may_begin(&self) -> bool {
+        let slot = self.pending.len() < self.options.concurrent();
+        slot && self.phase == Phase::Open && self.members.all_run() && !self.ids.is_waiting()
+    }
+
+    fn automatic(&self) -> Option<Automatic> {
+        match self.members.all_ended() {
+            false => Some(Automatic::Periodic),
+            true if self.pending.values().any(|pending| pending.last) => None,
+            true => Some(Automatic::Final),
+        }
+    }
+
+    fn begin_due(&mut self, now: Moment) {
+        while self.may_begin() {
+            let Some(choice) = self.requests.choose(self.automatic(), now) else { return };
+            let Some(id) = self.ids.take() else {
+                let up_to = self.ids.ask();
+                self.actions.push(Action::ReserveIds { up_to });
+                return;
+            };
+            self.begin(id, choice, now);
+        }
+    }
+
+    fn begin(&mut self, id: CheckpointId, choice: Choice, now: Moment) {
+        let mut pending = Pending::new(id, now.plus(self.options.timeout_after()), self.members.awaited());
+        pending.token = self.requests.begun(choice, now);
+        pending.last = self.members.all_ended();
+        self.pending.insert(id, pending);
+        self.actions.push(Action::Trigger { id, sources: self.members.sources() });
+    }
+}

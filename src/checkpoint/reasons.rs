@@ -1,0 +1,93 @@
+//! Why a checkpoint was not completed, and whether that counts as a failure.
+
+use std::fmt;
+
+use crate::ids::{CheckpointId, RegionId, TaskId};
+
+/// Why a task does not deliver its part of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A task before it gave the checkpoint up.
+    Cancelled,
+    /// A newer checkpoint's barrier came before this one was aligned.
+    Newer(CheckpointId),
+    /// The task is about to stop.
+    Closing,
+    /// Its snapshot could not be taken or written.
+    Snapshot(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Cancelled => f.write_str("a task before it gave the checkpoint up"),
+            Refusal::Newer(id) => write!(f, "checkpoint {id} overtook it"),
+            Refusal::Closing => f.write_str("the task is about to stop"),
+            Refusal::Snapshot(text) => write!(f, "its snapshot failed: {text}"),
+        }
+    }
+}
+
+/// Why a checkpoint was not begun, or was given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It was not complete in time.
+    Expired,
+    /// A task declined.
+    Declined { task: TaskId, refusal: Refusal },
+    /// A source could not be told.
+    TriggerFailed(String),
+    /// No id could be reserved.
+    IdsNotReserved(String),
+    /// The manifest could not be written.
+    ManifestFailed(String),
+    /// The manifest may have been written or not.
+    ManifestUnknown(String),
+    /// A newer one was completed first.
+    Subsumed(CheckpointId),
+    /// A region failed.
+    RegionDown(RegionId),
+    /// Not all tasks run.
+    NotRunning,
+    /// Too many requests wait.
+    QueueFull,
+    /// The job stops.
+    Stopping,
+    /// The data has ended, and the final checkpoint is complete.
+    Ended,
+}
+
+impl Reason {
+    /// True where something went wrong with the checkpoint itself: such failures in a row may fail the job.
+    pub(crate) fn counts(&self) -> bool {
+        match self {
+            Reason::Expired | Reason::IdsNotReserved(_) | Reason::ManifestFailed(_) | Reason::ManifestUnknown(_) => true,
+            Reason::Declined { refusal, .. } => matches!(refusal, Refusal::Snapshot(_)),
+            // In one process a source can't be told only if it is gone: a failure of its region, and counted there.
+            Reason::TriggerFailed(_) => false,
+            Reason::Subsumed(_) | Reason::RegionDown(_) | Reason::NotRunning => false,
+            Reason::QueueFull | Reason::Stopping | Reason::Ended => false,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Expired => {
+                f.write_str("it was not complete in time; a longer timeout, or a look at the slowest task, may help")
+            }
+            Reason::Declined { task, refusal } => write!(f, "task {task} declined: {refusal}"),
+            Reason::TriggerFailed(text) => write!(f, "a source could not be told: {text}"),
+            Reason::IdsNotReserved(text) => write!(f, "no checkpoint id could be reserved: {text}"),
+            Reason::ManifestFailed(text) => write!(f, "its manifest could not be written: {text}"),
+            Reason::ManifestUnknown(text) => write!(f, "its manifest may have been written or not: {text}"),
+            Reason::Subsumed(id) => write!(f, "checkpoint {id} was completed first"),
+            Reason::RegionDown(region) => write!(f, "region {region} failed"),
+            Reason::NotRunning => f.write_str("not all tasks run yet; ask again once they do"),
+            Reason::QueueFull => f.write_str("too many requests for checkpoints wait; ask again once one is answered"),
+            Reason::Stopping => f.write_str("the job stops"),
+            Reason::Ended => f.write_str("the data has ended, and the final checkpoint is complete"),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The request decider: which checkpoint is to be begun next, and when.
+//!
+//! Always: requests by hand go first, in their order, and wait for nothing but a free slot; the final checkpoint waits for neither
+//! interval nor pause; a periodic one waits for both. A pause begins with a success only. Every token leaves exactly once.
+
+use std::collections::VecDeque;
+
+use crate::config::{Checkpoints, FINAL_RETRY, MANUAL_QUEUE};
+use crate::time::Moment;
+
+/// A checkpoint that nobody asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Automatic {
+    Periodic,
+    /// All tasks have ended.
+    Final,
+}
+
+/// What to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// The request that has waited longest.
+    Manual,
+    Automatic(Automatic),
+}
+
+#[derive(Debug)]
+struct Waiting {
+    token: u64,
+    /// A request waits no longer than a checkpoint may take.
+    deadline: Moment,
+}
+
+/// What was asked for, and what is due by itself.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    options: Checkpoints,
+    queue: VecDeque<Waiting>,
+    /// When the next periodic one is due by its interval; `None` while not all tasks run.
+    periodic: Option<Moment>,
+    /// The final one is not tried before this.
+    final_from: Moment,
+    last_success: Option<Moment>,
+}
+
+impl Requests {
+    /// Nothing is asked for, nothing is due.
+    pub(crate) fn new(options: Checkpoints) -> Self {
+        Requests { options, queue: VecDeque::new(), periodic: None, final_from: Moment::default(), last_success: None }
+    }
+
+    /// All tasks run from now on.
+    pub(crate) fn all_run(&mut self, now: Moment) {
+        self.schedule(now);
+        self.final_from = now;
+    }
+
+    /// Not all tasks run any more.
+    pub(crate) fn not_all_run(&mut self) {
+        self.periodic = None;
+    }
+
+    /// A checkpoint was completed.
+    pub(crate) fn succeeded(&mut self, now: Moment) {
+        self.last_success = Some(now);
+    }
+
+    /// The final checkpoint failed.
+    pub(crate) fn final_failed(&mut self, now: Moment) {
+        self.final_from = now.plus(FINAL_RETRY);
+    }
+
+    /// Someone asks for a checkpoint; false if too many wait.
+    pub(crate) fn ask(&mut self, token: u64, now: Moment) -> bool {
+        let room = self.queue.len() < MANUAL_QUEUE;
+        if room {
+            self.queue.push_back(Waiting { token, deadline: now.plus(self.options.timeout_after()) });
+        }
+        room
+    }
+
+    /// What to begin now, provided that there is a free slot.
+    pub(crate) fn choose(&self, automatic: Option<Automatic>, now: Moment) -> Option<Choice> {
+        if !self.queue.is_empty() {
+            return Some(Choice::Manual);
+        }
+        let automatic = automatic?;
+        (self.due(automatic)? <= now).then_some(Choice::Automatic(automatic))
+    }
+
+    /// When an automatic checkpoint is due.
+    pub(crate) fn due(&self, automatic: Automatic) -> Option<Moment> {
+        match automatic {
+            Automatic::Final => Some(self.final_from),
+            Automatic::Periodic => {
+                let rested = self.last_success.map(|success| success.plus(self.options.pause())).unwrap_or_default();
+                self.periodic.map(|periodic| periodic.max(rested))
+            }
+        }
+    }
+
+    /// What was chosen is begun; returns the token of the one who asked.
+    pub(crate) fn begun(&mut self, choice: Choice, now: Moment) -> Option<u64> {
+        match choice {
+            Choice::Manual => self.queue.pop_front().map(|waiting| waiting.token),
+            Choice::Automatic(Automatic::Final) => None,
+            Choice::Automatic(Automatic::Periodic) => {
+                self.schedule(now);
+                None
+            }
+        }
+    }
+
+    /// What was chosen could not be begun; returns the token of the one who asked.
+    pub(crate) fn refused(&mut self, choice: Choice, now: Moment) -> Option<u64> {
+        if choice == Choice::Automatic(Automatic::Final) {
+            self.final_failed(now);
+        }
+        self.begun(choice, now)
+    }
+
+    fn schedule(&mut self, now: Moment) {
+        self.periodic = self.options.interval().map(|interval| now.plus(interval));
+    }
+
+    /// The token of a request that has waited too long.
+    pub(crate) fn take_expired(&mut self, now: Moment) -> Option<u64> {
+        let expired = self.queue.front().is_some_and(|waiting| waiting.deadline <= now);
+        if expired { self.queue.pop_front().map(|waiting| waiting.token) } else { None }
+    }
+
+    /// When the next request has waited too long.
+    pub(crate) fn expiry(&self) -> Option<Moment> {
+        self.queue.front().map(|waiting| waiting.deadline)
+    }
+
+    /// The tokens of all requests, which wait no more.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = u64> + use<> {
+        std::mem::take(&mut self.queue).into_iter().map(|waiting| waiting.token)
+    }
+}

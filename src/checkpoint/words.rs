@@ -1,0 +1,114 @@
+//! What the coordinator is told, and what it asks for.
+//!
+//! Plain data. Actions are done in the order in which they come.
+
+use crate::checkpoint::reasons::{Reason, Refusal};
+use crate::ids::{Attempt, CheckpointId, RegionId, TaskId};
+
+/// How a job begins.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Start {
+    /// All regions of the job.
+    pub(crate) regions: Vec<RegionId>,
+    /// The checkpoint to begin from; `None` to begin anew.
+    pub(crate) restore: Option<CheckpointId>,
+    /// The complete checkpoints that the job owns.
+    pub(crate) retained: Vec<CheckpointId>,
+    /// The highest id that was ever reserved; 0 for none.
+    pub(crate) reserved: u64,
+}
+
+/// A task that takes part in checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) task: TaskId,
+    /// Sources receive the triggers.
+    pub(crate) source: bool,
+}
+
+/// What became of a manifest's write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// It is durable and visible.
+    Published,
+    /// It is not there, and never will be.
+    Failed(String),
+    /// It may be there, now or later.
+    Unknown(String),
+}
+
+/// What the coordinator is told. `E` is what a task's ack carries.
+#[derive(Clone, Debug)]
+pub(crate) enum Event<E> {
+    /// All tasks of a region run.
+    RegionUp { region: RegionId, attempt: Attempt, members: Vec<Member> },
+    /// A region does not run: it failed, or has not begun. It waits for its restore point.
+    RegionDown { region: RegionId },
+    /// All inputs of a task have ended, and its `finish` has run; it is parked.
+    TaskEnded { task: TaskId, attempt: Attempt },
+    /// The deadline has come.
+    Tick,
+    /// Someone asks for a checkpoint; the token is answered exactly once.
+    Request { token: u64 },
+    /// Ids up to this one, inclusive, are reserved durably.
+    Reserved { up_to: u64 },
+    /// Ids could not be reserved.
+    ReservationFailed { text: String },
+    /// A task's part is durable.
+    Ack { task: TaskId, attempt: Attempt, id: CheckpointId, part: E },
+    /// A task does not deliver its part.
+    Decline { task: TaskId, attempt: Attempt, id: CheckpointId, refusal: Refusal },
+    /// The manifest's write has ended.
+    Manifest { id: CheckpointId, written: Written },
+    /// It was found out whether a manifest is there; if not, it never will be.
+    ManifestResolved { id: CheckpointId, published: bool },
+    /// A source could not be told.
+    TriggerFailed { id: CheckpointId, text: String },
+    /// The job stops: no checkpoint is begun any more.
+    Stopping,
+}
+
+/// What became of an ack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AckAnswer {
+    /// It counts; the part's files belong to the checkpoint now.
+    Accepted,
+    /// It was there already; nothing is to be deleted.
+    Duplicate,
+    /// The checkpoint does not await this task, or not in this attempt; the part is discarded.
+    Unknown,
+    /// The checkpoint was given up or replaced; the part is discarded.
+    Discarded,
+}
+
+/// What the coordinator asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action<E> {
+    /// Reserve ids up to this one, inclusive, durably; answer with `Reserved` or `ReservationFailed`.
+    ReserveIds { up_to: u64 },
+    /// Tell the sources to begin the checkpoint.
+    Trigger { id: CheckpointId, sources: Vec<(TaskId, Attempt)> },
+    /// What became of an ack.
+    Acked { task: TaskId, id: CheckpointId, answer: AckAnswer },
+    /// Write, sync and publish the manifest; answer with `Manifest`.
+    WriteManifest { id: CheckpointId, parts: Vec<(TaskId, E)> },
+    /// Find out whether the manifest is there, and make sure that it will not appear later if it is not; try until it is known,
+    /// then answer with `ManifestResolved`. A region waits for it.
+    ResolveManifest { id: CheckpointId },
+    /// Tell all tasks that the checkpoint is complete.
+    NotifyComplete { id: CheckpointId },
+    /// Tell all tasks that the checkpoint was given up, and which one is the latest complete one.
+    NotifyAborted { id: CheckpointId, latest: Option<CheckpointId> },
+    /// Delete the files of a part that no checkpoint holds.
+    Discard(E),
+    /// Delete a checkpoint with all that belongs to it, its manifest first. A failure is logged and harms nothing.
+    DeleteCheckpoint(CheckpointId),
+    /// Answer a request.
+    Answer { token: u64, answer: Result<CheckpointId, Reason> },
+    /// The region may start from this checkpoint, or anew.
+    RestoreFrom { region: RegionId, point: Option<CheckpointId> },
+    /// The final checkpoint is complete: parked tasks may go once their commits are confirmed.
+    FinalDone(CheckpointId),
+    /// More checkpoints than tolerable failed in a row.
+    FailJob(Reason),
+}
