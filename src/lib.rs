@@ -21,18 +21,23 @@ mod metrics;
 mod time;
 // Floor 1: things.
 mod codec;
-mod key;
 mod frame;
+mod key;
 // Floor 2: pipes and stores.
 mod state;
 // Floor 3: contracts.
 mod sink;
 mod source;
+// Floor 9: the front.
+#[cfg(feature = "files")]
+mod connector;
 
+#[cfg(feature = "files")]
+pub use connector::{CsvFile, CsvFiles, FilePosition, LineFile, LineFiles};
 pub use error::{BoxError, Error, Result};
-pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
-pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, secs};
-pub use metrics::Counter;
 pub use frame::Keyed;
+pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
+pub use metrics::Counter;
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use source::{Poll, Records, Rejected, Source, SplitReader};
+pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, secs};
