@@ -43,6 +43,8 @@ mod task;
 mod plan;
 // Floor 7: actors.
 mod executor;
+// Floor 9: the front.
+mod connector;
 
 pub use chain::DeadLetter;
 pub use config::{Checkpoints, Restart};

@@ -1,0 +1,7 @@
+//! Connectors: sources and sinks for what lies outside the process.
+//!
+//! Each one implements the contracts of `source/` and `sink/` and nothing else, so a connector of a user's own is an equal.
+
+mod file;
+
+pub use file::{CsvFile, CsvFiles, FilePosition, LineFile, LineFiles};
