@@ -4,7 +4,8 @@
 
 One source, rows in file order. Everything depends on the input alone, times are UTC minutes since the epoch, and a watermark
 "m minutes - 1 ms" is kept as m: it has reached the last millisecond of a window when m >= the window's end.
-Writes delays.csv (one row for each result, updates included) and late.csv into OUTDIR, their rows sorted, and prints counts.
+Writes delays.csv (one row for each result, updates included) and late.csv into OUTDIR, header first,
+then the rows in the order of `LC_ALL=C sort`, and prints counts.
 """
 
 import csv
@@ -12,6 +13,7 @@ import gzip
 import sys
 from calendar import timegm
 from collections import namedtuple
+from functools import cache
 from pathlib import Path
 from time import gmtime, strftime, strptime
 
@@ -25,8 +27,13 @@ Result = namedtuple("Result", "origin carrier window_start flights total_delay_m
 Late = namedtuple("Late", "origin carrier flight time_hour minute dep_delay")
 
 
+@cache
+def minutes(instant):
+    return timegm(strptime(instant, ISO)) // 60
+
+
 def scheduled(row):
-    return timegm(strptime(row["time_hour"], ISO)) // 60 + int(row["minute"])
+    return minutes(row["time_hour"]) + int(row["minute"])
 
 
 class Windows:
