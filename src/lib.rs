@@ -44,9 +44,14 @@ mod plan;
 // Floor 7: actors.
 mod executor;
 // Floor 9: the front.
+mod api;
+#[cfg(feature = "files")]
 mod connector;
 
+pub use api::{Aggregate, KeyedStream, OnError, Record, SourceStream, Stream};
 pub use chain::DeadLetter;
+#[cfg(feature = "files")]
+pub use connector::{CsvFile, CsvFiles, FilePosition, LineFile, LineFiles};
 pub use config::{Checkpoints, Restart};
 pub use error::{BoxError, Error, Result};
 pub use frame::Keyed;

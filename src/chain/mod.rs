@@ -7,6 +7,7 @@ mod filter;
 mod flat_map;
 mod key_by;
 mod map;
+mod sink;
 mod steps;
 mod tee;
 
@@ -15,5 +16,6 @@ pub(crate) use filter::Filter;
 pub(crate) use flat_map::{FlatMap, Poison};
 pub(crate) use key_by::KeyBy;
 pub(crate) use map::Map;
+pub(crate) use sink::{RECORDS_STATE, SinkLink};
 pub(crate) use steps::{Outs, Steps, Stepwise};
 pub(crate) use tee::Tee;

@@ -13,5 +13,5 @@ mod wiring;
 pub(crate) use carrier::{AnyLink, Carrier, KeyedCarrier, PlainCarrier, link, unlink};
 pub(crate) use compile::{Chain, Plan, compile};
 pub(crate) use flow::{Flow, Input, Node, NodeId, NodeKind, Port, Routing};
-pub(crate) use opening::{Opening, OperatorMetrics, RestoredOperator, TaskContext};
+pub(crate) use opening::{Opening, OperatorMetrics, TaskContext};
 pub(crate) use wiring::{AttemptContext, Opener, Surroundings, wire};

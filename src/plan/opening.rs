@@ -9,8 +9,8 @@ use crate::ids::{Attempt, TaskId, Uid};
 use crate::key::{KeyGroups, KeyHasher};
 use crate::metrics::Counter;
 use crate::operator::{Next, OpId, Sides};
-use crate::state::RestoredStates;
-use crate::time::{Clock, Timestamp};
+use crate::snapshot::RestoredOperator;
+use crate::time::Clock;
 
 /// What all operators of a task share.
 #[derive(Clone, Debug)]
@@ -59,21 +59,5 @@ impl Opening {
     /// The key groups that this instance owns.
     pub(crate) fn owned(&self) -> Range<u16> {
         self.context.groups.range(self.context.task.index, self.context.parallelism)
-    }
-}
-
-/// What a checkpoint kept of one operator instance.
-#[derive(Clone, Debug)]
-pub(crate) struct RestoredOperator {
-    pub(crate) states: RestoredStates,
-    /// The watermark that it had seen.
-    pub(crate) watermark: Timestamp,
-    /// It had come to its end of data.
-    pub(crate) ended: bool,
-}
-
-impl Default for RestoredOperator {
-    fn default() -> Self {
-        RestoredOperator { states: RestoredStates::default(), watermark: Timestamp::NONE, ended: false }
     }
 }

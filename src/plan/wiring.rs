@@ -10,12 +10,13 @@ use std::sync::Arc;
 use super::carrier::{AnyEnd, AnyLink, Carrier};
 use super::compile::Plan;
 use super::flow::{NodeId, NodeKind};
-use super::opening::{Opening, OperatorMetrics, RestoredOperator, TaskContext};
+use super::opening::{Opening, OperatorMetrics, TaskContext};
 use crate::channel::{Bell, LaneReceiver, LaneSender, lane};
 use crate::error::{BoxError, Error, Result, chain_text};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::key::KeyHasher;
 use crate::operator::{OpId, Sides, Work};
+use crate::snapshot::RestoredOperator;
 use crate::task::{Command, Head, Report, Task, TaskParts};
 use crate::time::Clock;
 
@@ -198,7 +199,7 @@ impl Building<'_> {
             next,
             sides,
             metrics: self.context.metrics.get(&uid).cloned().unwrap_or_default(),
-            restored: self.restored.remove(&uid).unwrap_or_default(),
+            restored: self.restored.remove(&uid).unwrap_or_else(RestoredOperator::nothing),
             uid,
         })
     }

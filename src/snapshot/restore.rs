@@ -40,6 +40,13 @@ pub(crate) struct RestoredOperator {
     pub(crate) states: RestoredStates,
 }
 
+impl RestoredOperator {
+    /// What an instance has that no checkpoint knows of.
+    pub(crate) fn nothing() -> Self {
+        RestoredOperator { ended: false, watermark: Timestamp::NONE, states: RestoredStates::default() }
+    }
+}
+
 impl Manifest {
     /// Compares the checkpoint with the operators of the flow. Returns the uids whose state will be lost, which are none unless
     /// `allow_lost` is given. Operators without an entry in any state do not count.

@@ -11,4 +11,4 @@ mod sourced;
 pub(crate) use gated::Gated;
 pub(crate) use head::{Advance, Head};
 pub(crate) use machine::{Command, Progress, Report, Task, TaskParts, TaskView};
-pub(crate) use sourced::{Sourced, SourcedParts, Split, SplitState};
+pub(crate) use sourced::{RejectPolicy, SPLITS_STATE, Sourced, SourcedParts, Split, SplitState};

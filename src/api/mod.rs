@@ -1,0 +1,16 @@
+//! The fluent API: it wires operators together and does nothing else.
+//!
+//! Streams are handles on a flow that is being described; cloning one makes a second consumer. Nothing runs and nothing is refused
+//! before the job is planned or started.
+
+mod keyed;
+mod on_error;
+mod sources;
+mod stream;
+mod wire;
+
+pub use keyed::KeyedStream;
+pub use on_error::OnError;
+pub use sources::SourceStream;
+pub use stream::{Record, SinkRef, Stream};
+pub(crate) use wire::FlowRef;
