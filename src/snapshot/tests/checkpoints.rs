@@ -68,7 +68,8 @@ fn a4_a_manifest_is_never_overwritten() {
 
 #[test]
 fn a5_a_damaged_latest_checkpoint_is_an_error_that_names_the_usable_older_ones() {
-    let damages: [(&str, fn(&mut Vec<u8>)); 4] = [
+    type Damage = (&'static str, fn(&mut Vec<u8>));
+    let damages: [Damage; 4] = [
         ("manifest", |bytes| bytes.truncate(bytes.len() / 2)),
         ("manifest", |bytes| bytes.clear()),
         ("manifest", |bytes| bytes[20] ^= 1),

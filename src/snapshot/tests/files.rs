@@ -85,6 +85,18 @@ fn c22_a_cut_snapshot_is_an_error_at_every_length() {
 }
 
 #[test]
+fn c22_bytes_that_no_section_and_no_index_covers_are_an_error() {
+    let (store, _) = written(vec![keyed("count", [3])]);
+    store.damage(FILE, |bytes| {
+        let offset = bytes.split_off(bytes.len() - 8);
+        let index_at = u64::from_be_bytes(offset.try_into().unwrap());
+        bytes.insert(index_at as usize, 0xc0);
+        bytes.extend((index_at + 1).to_be_bytes());
+    });
+    assert!(read_all(&store).unwrap_err().to_string().contains("where its index says"));
+}
+
+#[test]
 fn c22_a_flipped_byte_anywhere_in_a_checkpoint_is_found_by_a_restore() {
     let store = MemoryStore::new();
     let job = open(&store);
