@@ -1,0 +1,37 @@
+//! W4 `words`: a running count per word of a text behind a hash exchange, by hand and by the engine.
+//!
+//!     cargo bench --bench words -- --p 1,2 --runs 5 --text PATH
+
+mod by_hand;
+mod harness;
+
+use std::sync::Arc;
+
+use clap::Parser;
+use harness::{Args, Case, alone, interleave};
+
+fn main() {
+    let args = Args::parse();
+    let text = harness::text::load(args.text.as_deref()).expect("the text is there and is UTF-8, or can be made");
+    for &p in &args.p {
+        let case = Case { workload: "words", p, runs: args.runs, checksum: None };
+        if args.variants {
+            variants(case, &text);
+        } else {
+            // The engine's run is the second argument of `harness::compare`, which takes the place of `alone`.
+            alone(case, || by_hand::words(p, &text));
+        }
+    }
+}
+
+fn variants(case: Case, text: &Arc<str>) {
+    let p = case.p;
+    interleave(
+        case,
+        &mut [
+            ("by-hand-exchange", &mut || by_hand::words_exchanged(p, text)),
+            ("by-hand-inline", &mut || by_hand::words_inline(text)),
+            ("by-hand-reused", &mut || by_hand::words_reused(p, text)),
+        ],
+    );
+}
