@@ -4,6 +4,7 @@
 //! touched by no other thread; views are read by the snapshot's writer.
 
 mod carried;
+mod growth;
 mod keyed;
 mod list;
 mod restore;

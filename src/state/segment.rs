@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
-/// Entries of a segment at most: what 4,096 buckets hold at a load of 7/8. Large enough for a directory that stays in the cache,
-/// small enough to be copied in microseconds.
+/// Entries of a segment at most: what 4,096 buckets hold at a load of 7/8. Large enough for the heads of all segments to stay in
+/// the cache, small enough to be copied in microseconds.
 pub(crate) const SEGMENT_ENTRIES: usize = 4096 / 8 * 7;
 
 /// The entries of a segment.
@@ -23,77 +23,67 @@ pub(super) fn slot_hash(hash: u64) -> u64 {
     hash.rotate_right(7)
 }
 
-/// A bounded part of a key group's entries.
+/// Where the entries of a slot are.
 pub(super) enum Segment<K, V> {
-    /// No view holds it.
-    Owned(Entries<K, V>),
-    /// A view may hold it: read only.
+    /// In the slot's own table.
+    Owned,
+    /// Here, and a view may hold them: read only. The slot's own table is empty.
     Shared(Arc<Entries<K, V>>),
+    /// With the slot whose number is this one's without its lowest bits, so many. The slot's own table is empty.
+    Joined(u32),
 }
 
 impl<K, V> Segment<K, V> {
-    /// An empty segment with room for this many entries.
-    pub(super) fn with_capacity(entries: usize) -> Self {
-        Segment::Owned(Entries::with_capacity(entries))
-    }
-
-    /// The entries, to be read.
-    #[inline]
-    pub(super) fn entries(&self) -> &Entries<K, V> {
+    /// The slot that has the entries of this slot.
+    pub(super) fn leader(&self, slot: usize) -> usize {
         match self {
-            Segment::Owned(entries) => entries,
-            Segment::Shared(entries) => entries,
+            Segment::Joined(bits) => slot >> bits << bits,
+            _ => slot,
         }
     }
 
-    /// Makes the segment shared, and hands out the other share.
-    pub(super) fn share(&mut self) -> Arc<Entries<K, V>> {
-        let shared = match self {
-            Segment::Owned(entries) => Arc::new(std::mem::take(entries)),
-            Segment::Shared(entries) => return Arc::clone(entries),
-        };
-        *self = Segment::Shared(Arc::clone(&shared));
-        shared
+    /// The entries of a segment whose slot has the table `own`.
+    pub(super) fn entries<'a>(&'a self, own: &'a Entries<K, V>) -> &'a Entries<K, V> {
+        match self {
+            Segment::Shared(entries) => entries,
+            _ => own,
+        }
+    }
+
+    /// Makes the segment shared, and hands out the other share; none where there are no entries.
+    pub(super) fn share(&mut self, own: &mut Entries<K, V>) -> Option<Arc<Entries<K, V>>> {
+        if let Segment::Owned = self
+            && !own.is_empty()
+        {
+            *self = Segment::Shared(Arc::new(std::mem::take(own)));
+        }
+        match self {
+            Segment::Shared(entries) => Some(Arc::clone(entries)),
+            _ => None,
+        }
     }
 
     /// Empties the segment. What was allocated is kept, unless a view still holds it.
-    pub(super) fn clear(&mut self) {
-        match self {
-            Segment::Owned(entries) => entries.clear(),
-            Segment::Shared(entries) => {
-                let mut own = Arc::get_mut(entries).map(std::mem::take).unwrap_or_default();
-                own.clear();
-                *self = Segment::Owned(own);
-            }
+    pub(super) fn clear(&mut self, own: &mut Entries<K, V>) {
+        if let Segment::Shared(entries) = self {
+            *own = Arc::get_mut(entries).map(std::mem::take).unwrap_or_default();
+            *self = Segment::Owned;
         }
+        own.clear();
     }
 }
 
 impl<K: Clone, V: Clone> Segment<K, V> {
-    /// The entries, to be written. `copies` is raised where they had to be cloned.
-    #[inline]
-    pub(super) fn entries_mut(&mut self, copies: &mut u64) -> &mut Entries<K, V> {
-        if let Segment::Shared(_) = self {
-            self.take_back(copies);
-        }
-        match self {
-            Segment::Owned(entries) => entries,
-            Segment::Shared(_) => unreachable!("a segment that was taken back is owned"),
-        }
-    }
-
-    /// Makes a shared segment owned again.
-    #[cold]
-    #[inline(never)]
-    fn take_back(&mut self, copies: &mut u64) {
+    /// Makes a shared segment owned again. `copies` is raised where its entries had to be cloned.
+    pub(super) fn take_back(&mut self, own: &mut Entries<K, V>, copies: &mut u64) {
         let Segment::Shared(shared) = self else { return };
-        let entries = match Arc::get_mut(shared) {
+        *own = match Arc::get_mut(shared) {
             Some(unshared) => std::mem::take(unshared),
             None => {
                 *copies += 1;
                 Entries::clone(shared)
             }
         };
-        *self = Segment::Owned(entries);
+        *self = Segment::Owned;
     }
 }

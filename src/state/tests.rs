@@ -38,6 +38,12 @@ fn fill(table: &mut Table, n: u64, value: impl Fn(u64) -> u64) {
     }
 }
 
+/// The number of entries in each segment.
+fn segment_lens(table: &Table) -> impl Iterator<Item = usize> {
+    let segments = table.segments.iter().zip(&table.tables);
+    segments.filter(|(segment, _)| !matches!(segment, segment::Segment::Joined(_))).map(|(_, table)| table.len())
+}
+
 fn descriptor(name: &str) -> StateDescriptor {
     StateDescriptor { name: name.into(), kind: StateKind::Value, version: 1 }
 }
@@ -104,8 +110,8 @@ fn no_segment_outgrows_its_bound() {
     for key in 0..12 * SEGMENT_ENTRIES as u64 {
         table.insert(hash(&key), &key, key);
     }
-    assert!(table.segment_lens().all(|len| len <= SEGMENT_ENTRIES));
-    assert!(table.segment_lens().count() >= 12);
+    assert!(segment_lens(&table).all(|len| len <= SEGMENT_ENTRIES));
+    assert!(segment_lens(&table).count() >= 12);
 }
 
 #[test]
