@@ -48,7 +48,7 @@ mod api;
 #[cfg(feature = "files")]
 mod connector;
 
-pub use api::{Aggregate, KeyedStream, OnError, Record, SourceStream, Stream};
+pub use api::{KeyedStream, OnError, Record, SinkRef, SourceStream, Stream};
 pub use chain::DeadLetter;
 #[cfg(feature = "files")]
 pub use connector::{CsvFile, CsvFiles, FilePosition, LineFile, LineFiles};
@@ -58,7 +58,7 @@ pub use frame::Keyed;
 pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
 pub use key::Key;
 pub use metrics::Counter;
-pub use operator::{Side, SideOutput};
+pub use operator::{Aggregate, Side, SideOutput};
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use source::{Bounded, Poll, Records, Rejected, Source, SplitReader, Watermarks};
 pub use state::{KeyedState, Timers, ValueState};

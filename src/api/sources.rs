@@ -63,7 +63,7 @@ impl<T: Record> SourceStream<T> {
         let source = Arc::new(source);
         let (at_discovery, at_opening) = (source.clone(), options.clone());
         let kind = NodeKind::Source {
-            make: Box::new(move |opening| open_source(&source, &at_opening, opening)),
+            make: Box::new(move |opening| open_source(&*source, &at_opening, opening)),
             discover: Box::new(move || first_state(&*at_discovery)),
         };
         let node = Node {
@@ -134,7 +134,7 @@ fn first_state<S: Source>(source: &S) -> Result<(crate::state::StateDescriptor, 
 fn open_source<S: Source>(source: &S, options: &Mutex<Options<S::Item>>, mut opening: Opening) -> Result<Box<dyn Head>, BoxError> {
     let options = options.lock().unwrap_or_else(PoisonError::into_inner);
     let states: Vec<SplitState<S::Position>> = read_list(SPLITS_STATE, opening.restored.states.take(SPLITS_STATE))?;
-    let mut splits = Vec::new();
+    let mut splits: Vec<Split<S>> = Vec::new();
     for state in states {
         let reader = if state.ended { None } else { Some(source.open(&state.split, state.position.clone())?) };
         splits.push(Split { state, reader });

@@ -1,17 +1,22 @@
 //! One accumulator for each key; every record updates it and emits what it now says.
+//!
+//! Always: an accumulator is found by one look-up a record, and its key is cloned only at its first record.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::steps::{Outs, Stepwise};
-use crate::error::BoxError;
+use crate::error::{BoxError, Result};
 use crate::frame::Keyed;
 use crate::ids::Uid;
+use crate::key::Key;
 use crate::operator::{Cx, OpId, OperatorPart, Signal};
-use crate::state::{FoldTable, StateView};
+use crate::state::{KeyedState, ValueState};
 use crate::time::Timestamp;
 
-/// How a record updates an accumulator, and what is emitted then. Inlined into the loop over a batch.
+/// The name of the state that keeps the accumulators.
+const ACCUMULATORS: &str = "accumulators";
+
+/// How a record becomes or updates an accumulator, and what is emitted then. Inlined into the loop over a batch.
 pub(crate) trait Folding: Send + Sync + 'static {
     /// What comes in.
     type In: Send + 'static;
@@ -20,6 +25,61 @@ pub(crate) trait Folding: Send + Sync + 'static {
     /// What goes out with the key.
     type Out: Send + 'static;
 
-    /// Updates the accumulator of the record's key, `None` before its first record.
-    fn fold(&self, acc: &mut Option<Self::Acc>, value: Self::In) -> Self::Out;
+    /// The accumulator of a key's first record.
+    fn first(&self, value: Self::In) -> Self::Acc;
+
+    /// Adds a record to what is there.
+    fn add(&self, acc: &mut Self::Acc, value: Self::In);
+
+    /// What to emit.
+    fn out(&self, acc: &Self::Acc) -> Self::Out;
+}
+
+/// Keeps a folding's accumulators.
+pub(crate) struct Fold<K, F: Folding> {
+    operator: OpId,
+    uid: Uid,
+    folding: Arc<F>,
+    state: KeyedState<K>,
+    accumulators: ValueState<F::Acc>,
+}
+
+impl<K: Key, F: Folding> Fold<K, F> {
+    /// With the state that a checkpoint kept, if any.
+    pub(crate) fn open(operator: OpId, uid: Uid, folding: Arc<F>, mut state: KeyedState<K>) -> Result<Self> {
+        let accumulators = state.value(ACCUMULATORS)?;
+        Ok(Fold { operator, uid, folding, state, accumulators })
+    }
+
+    fn snapshot(&mut self, cx: &mut Cx) {
+        cx.parts.push(OperatorPart { uid: self.uid.clone(), views: self.state.view(), prepare: None });
+    }
+}
+
+impl<K: Key, F: Folding> Stepwise for Fold<K, F> {
+    type In = Keyed<K, F::In>;
+    type Out = (K, F::Out);
+
+    #[inline]
+    fn record(&mut self, record: Keyed<K, F::In>, time: Timestamp, outs: &mut Outs<(K, F::Out)>, cx: &mut Cx) -> Result<(), BoxError> {
+        cx.enter(self.operator, "fold");
+        let Keyed { hash, key, value } = record;
+        let mut value = Some(value);
+        let folding = &*self.folding;
+        let table = self.state.table_mut(self.accumulators);
+        let acc = table.get_or_insert_with(hash, &key, || folding.first(value.take().expect("taken once")));
+        if let Some(value) = value {
+            folding.add(acc, value);
+        }
+        let out = folding.out(acc);
+        outs.main.push((key, out), time);
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, signal: Signal, cx: &mut Cx) -> Result<(), BoxError> {
+        if let Signal::Snapshot(_) = signal {
+            self.snapshot(cx);
+        }
+        Ok(())
+    }
 }

@@ -5,6 +5,7 @@
 
 mod filter;
 mod flat_map;
+mod fold;
 mod key_by;
 mod map;
 mod sink;
@@ -14,6 +15,7 @@ mod tee;
 pub use flat_map::DeadLetter;
 pub(crate) use filter::Filter;
 pub(crate) use flat_map::{FlatMap, Poison};
+pub(crate) use fold::{Fold, Folding};
 pub(crate) use key_by::KeyBy;
 pub(crate) use map::Map;
 pub(crate) use sink::{RECORDS_STATE, SinkLink};

@@ -2,10 +2,12 @@
 //!
 //! Always: a link's calls come from one thread at a time, its task's, and none overlaps another.
 
+mod aggregate;
 mod link;
 mod side;
 mod stage;
 
+pub use aggregate::Aggregate;
 pub(crate) use link::{Cx, Flow, Halt, Link, Next, OpId, OperatorPart, Prepare, Signal, Work};
 pub(crate) use side::{Port, Sides, side_port};
 pub use side::{Side, SideOutput};
