@@ -33,7 +33,7 @@ mod source;
 mod connector;
 
 #[cfg(feature = "files")]
-pub use connector::{CsvFile, CsvFiles, FilePosition, LineFile, LineFiles};
+pub use connector::{CsvFile, CsvFiles, FilePosition, LineFile, LineFiles, PartFiles};
 pub use error::{BoxError, Error, Result};
 pub use frame::Keyed;
 pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
