@@ -21,6 +21,8 @@ mod sink_model;
 #[cfg(test)]
 mod sink_tests;
 #[cfg(test)]
+mod source_model;
+#[cfg(test)]
 mod source_tests;
 mod window;
 mod writer;
