@@ -21,8 +21,8 @@ mod metrics;
 mod time;
 // Floor 1: things.
 mod codec;
-mod frame;
 mod key;
+mod frame;
 // Floor 2: pipes and stores.
 mod state;
 // Floor 3: contracts.
@@ -35,9 +35,9 @@ mod connector;
 #[cfg(feature = "files")]
 pub use connector::{CsvFile, CsvFiles, FilePosition, LineFile, LineFiles, PartFiles};
 pub use error::{BoxError, Error, Result};
-pub use frame::Keyed;
 pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
+pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, secs};
 pub use metrics::Counter;
+pub use frame::Keyed;
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use source::{Poll, Records, Rejected, Source, SplitReader};
-pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, secs};
