@@ -21,8 +21,8 @@ mod metrics;
 mod time;
 // Floor 1: things.
 mod codec;
-mod frame;
 mod key;
+mod frame;
 // Floor 2: pipes and stores.
 mod channel;
 mod state;
@@ -51,10 +51,9 @@ mod connector;
 pub use api::{KeyedStream, OnError, Record, SinkRef, SourceStream, Stream};
 pub use chain::DeadLetter;
 #[cfg(feature = "files")]
-pub use connector::{CsvFile, CsvFiles, FilePosition, LineFile, LineFiles};
+pub use connector::{CsvFile, CsvFiles, FilePosition, LineFile, LineFiles, PartFiles};
 pub use config::{Checkpoints, Restart};
 pub use error::{BoxError, Error, Result};
-pub use frame::Keyed;
 pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
 pub use key::Key;
 pub use metrics::Counter;

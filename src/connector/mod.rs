@@ -4,4 +4,4 @@
 
 mod file;
 
-pub use file::{CsvFile, CsvFiles, FilePosition, LineFile, LineFiles};
+pub use file::{CsvFile, CsvFiles, FilePosition, LineFile, LineFiles, PartFiles};

@@ -100,3 +100,29 @@ pub(crate) fn remove(path: &Path) -> Result<(), BoxError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f32_a_rename_replaces_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::write(&from, "ours").unwrap();
+        fs::write(&to, "another's").unwrap();
+        assert!(rename_new(&from, &to).unwrap_err().to_string().contains("it is not overwritten"));
+        assert_eq!((file_len(&from).unwrap(), file_len(&to).unwrap()), (Some(4), Some(9)));
+        remove(&to).unwrap();
+        rename_new(&from, &to).unwrap();
+        assert_eq!((file_len(&from).unwrap(), file_len(&to).unwrap()), (None, Some(4)));
+    }
+
+    #[test]
+    fn errors_name_the_path_and_say_what_to_do() {
+        let full = failed("write", Path::new("out/part"), &ErrorKind::StorageFull.into()).to_string();
+        assert!(full.starts_with("cannot write 'out/part': ") && full.contains("free some space on its volume"), "{full}");
+        let denied = failed("write", Path::new("out"), &ErrorKind::PermissionDenied.into()).to_string();
+        assert!(denied.ends_with("let the user that runs the job read and write there"), "{denied}");
+    }
+}

@@ -15,9 +15,13 @@ mod part;
 mod position;
 mod sink;
 #[cfg(test)]
+mod sink_faults;
+#[cfg(test)]
 mod sink_model;
 #[cfg(test)]
 mod sink_tests;
+#[cfg(test)]
+mod source_model;
 #[cfg(test)]
 mod source_tests;
 mod window;
@@ -26,7 +30,7 @@ mod writer;
 pub use csv::CsvFiles;
 pub use lines::LineFiles;
 pub use position::FilePosition;
-pub use sink::{CsvFile, LineFile};
+pub use sink::{CsvFile, LineFile, PartFiles};
 
 /// Bytes that a row or a line may have at most: far more than rows have in earnest, and what an unclosed quote may cost.
 pub(crate) const MAX_ROW_BYTES: usize = 1024 * 1024;

@@ -67,7 +67,15 @@ pub(crate) struct Part<R> {
 impl<R: Rows> Part<R> {
     /// Begins a part under a name that was never used.
     pub(crate) fn begin<F: Format<Rows = R>>(root: &Path, name: String, format: &F, buffer: usize) -> Result<Self, BoxError> {
-        let path = root.join(name::uncommitted(&name));
+        let (path, committed) = (root.join(name::uncommitted(&name)), root.join(&name));
+        if file_len(&committed)?.is_some() {
+            return Err(format!(
+                "'{}' is already there, from an earlier life of the job whose state is gone; write to an empty directory, or give the \
+                 job or the sink's uid another name",
+                committed.display()
+            )
+            .into());
+        }
         let file = OpenOptions::new().write(true).create_new(true).open(&path);
         let file = file.map_err(|error| failed("begin a part", &path, &error))?;
         let rows = format.begin(Body { file: Arc::new(file), len: 0 }, buffer);

@@ -28,8 +28,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// What a reader handed out, with the position behind each poll.
 #[derive(Debug)]
-struct Read<T> {
-    values: Vec<T>,
+pub(super) struct Read<T> {
+    pub(super) values: Vec<T>,
     rejected: Vec<Rejected>,
     positions: Vec<(usize, FilePosition)>,
 }
@@ -66,7 +66,7 @@ fn only_split<S: Source<Position = FilePosition>>(source: &S) -> (String, FilePo
 }
 
 /// Resumes at every position and expects what a reading from the beginning finds behind it; returns that reading.
-fn resume_everywhere<S>(source: &S) -> Read<S::Item>
+pub(super) fn resume_everywhere<S>(source: &S) -> Read<S::Item>
 where
     S: Source<Position = FilePosition>,
     S::Item: Clone + PartialEq + std::fmt::Debug,
@@ -82,7 +82,7 @@ where
     whole
 }
 
-fn both_ways(contents: &[u8], test: impl Fn(&Path)) {
+pub(super) fn both_ways(contents: &[u8], test: impl Fn(&Path)) {
     let dir = tempfile::tempdir().unwrap();
     for (name, bytes) in [("plain.csv", contents.to_vec()), ("packed.csv.gz", gzip(contents))] {
         let path = dir.path().join(name);
