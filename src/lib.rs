@@ -31,6 +31,7 @@ mod gate;
 mod checkpoint;
 mod sink;
 mod source;
+mod supervision;
 
 pub use config::{Checkpoints, Restart};
 pub use error::{BoxError, Error, Result};
