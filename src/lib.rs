@@ -21,8 +21,8 @@ mod metrics;
 mod time;
 // Floor 1: things.
 mod codec;
-mod key;
 mod frame;
+mod key;
 // Floor 2: pipes and stores.
 mod channel;
 mod state;
@@ -37,6 +37,7 @@ mod source;
 // Floor 4: composition and decisions.
 mod chain;
 mod checkpoint;
+mod supervision;
 // Floor 5: execution.
 mod task;
 // Floor 6: the plan.
@@ -50,10 +51,11 @@ mod connector;
 
 pub use api::{KeyedStream, OnError, Record, SinkRef, SourceStream, Stream};
 pub use chain::DeadLetter;
+pub use config::{Checkpoints, Restart};
 #[cfg(feature = "files")]
 pub use connector::{CsvFile, CsvFiles, FilePosition, LineFile, LineFiles, PartFiles};
-pub use config::{Checkpoints, Restart};
 pub use error::{BoxError, Error, Result};
+pub use frame::Keyed;
 pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
 pub use key::Key;
 pub use metrics::Counter;

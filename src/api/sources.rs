@@ -4,7 +4,6 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
-
 use super::stream::{Record, Stream};
 use super::wire::{FlowRef, plain_port, side_of};
 
@@ -131,7 +130,11 @@ fn first_state<S: Source>(source: &S) -> Result<(crate::state::StateDescriptor, 
     Ok((view.descriptor().clone(), blocks))
 }
 
-fn open_source<S: Source>(source: &S, options: &Mutex<Options<S::Item>>, mut opening: Opening) -> Result<Box<dyn Head>, BoxError> {
+fn open_source<S: Source>(
+    source: &S,
+    options: &Mutex<Options<S::Item>>,
+    mut opening: Opening,
+) -> Result<Box<dyn Head>, BoxError> {
     let options = options.lock().unwrap_or_else(PoisonError::into_inner);
     let states: Vec<SplitState<S::Position>> = read_list(SPLITS_STATE, opening.restored.states.take(SPLITS_STATE))?;
     let mut splits: Vec<Split<S>> = Vec::new();

@@ -282,7 +282,8 @@ fn open_sink<S: Sink>(sink: &Arc<S>, mut opening: Opening) -> Result<AnyLink, Bo
         index: opening.context.task.index,
         parallelism: opening.context.parallelism,
     };
-    let written: u64 = read_list::<u64>(crate::chain::RECORDS_STATE, opening.restored.states.take(crate::chain::RECORDS_STATE))?.iter().sum();
+    let written: u64 =
+        read_list::<u64>(crate::chain::RECORDS_STATE, opening.restored.states.take(crate::chain::RECORDS_STATE))?.iter().sum();
     opening.metrics.records.add(written);
     let writer = sink.open(&ctx)?;
     let ended = opening.restored.ended;

@@ -61,7 +61,13 @@ impl<K: Key, F: Folding> Stepwise for Fold<K, F> {
     type Out = (K, F::Out);
 
     #[inline]
-    fn record(&mut self, record: Keyed<K, F::In>, time: Timestamp, outs: &mut Outs<(K, F::Out)>, cx: &mut Cx) -> Result<(), BoxError> {
+    fn record(
+        &mut self,
+        record: Keyed<K, F::In>,
+        time: Timestamp,
+        outs: &mut Outs<(K, F::Out)>,
+        cx: &mut Cx,
+    ) -> Result<(), BoxError> {
         cx.enter(self.operator, "fold");
         let Keyed { hash, key, value } = record;
         let mut value = Some(value);

@@ -12,8 +12,8 @@ mod sink;
 mod steps;
 mod tee;
 
-pub use flat_map::DeadLetter;
 pub(crate) use filter::Filter;
+pub use flat_map::DeadLetter;
 pub(crate) use flat_map::{FlatMap, Poison};
 pub(crate) use fold::{Fold, Folding};
 pub(crate) use key_by::KeyBy;

@@ -30,7 +30,15 @@ pub(crate) struct SinkLink<S: Sink> {
 
 impl<S: Sink> SinkLink<S> {
     /// Around a fresh writer. `written` as the restored checkpoint has it; `finished` where it was restored behind its end.
-    pub(crate) fn new(operator: OpId, uid: Uid, sink: Arc<S>, writer: S::Writer, records: Counter, written: u64, finished: bool) -> Self {
+    pub(crate) fn new(
+        operator: OpId,
+        uid: Uid,
+        sink: Arc<S>,
+        writer: S::Writer,
+        records: Counter,
+        written: u64,
+        finished: bool,
+    ) -> Self {
         SinkLink { operator, uid, writer, ledger: Arc::new(Ledger::new(sink)), records, written, finished }
     }
 

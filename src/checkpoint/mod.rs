@@ -5,6 +5,8 @@
 
 mod coordinator;
 #[cfg(test)]
+mod coordinator_invariants;
+#[cfg(test)]
 mod coordinator_tests;
 mod failures;
 mod ids;

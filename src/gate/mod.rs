@@ -9,9 +9,9 @@ mod alignment;
 #[cfg(test)]
 mod alignment_tests;
 mod frontier;
-mod intake;
 #[cfg(test)]
 mod frontier_tests;
+mod intake;
 
 pub(crate) use alignment::{AbortReason, Alignment, Step, Steps};
 pub(crate) use frontier::{Frontier, Output};

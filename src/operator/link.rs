@@ -119,7 +119,13 @@ pub(crate) struct Cx {
 
 impl Default for Cx {
     fn default() -> Self {
-        Cx { running: (OpId::default(), "open"), parts: Vec::new(), works: Vec::new(), wall: Timestamp::NONE, next_due: Timestamp::NONE }
+        Cx {
+            running: (OpId::default(), "open"),
+            parts: Vec::new(),
+            works: Vec::new(),
+            wall: Timestamp::NONE,
+            next_due: Timestamp::NONE,
+        }
     }
 }
 

@@ -126,7 +126,8 @@ impl Sides {
                 return Ok(Side { port, record: PhantomData });
             }
         }
-        Err(format!("nothing consumes the side output '{}': attach a sink with .side(&…), or don't emit to it", output.name).into())
+        Err(format!("nothing consumes the side output '{}': attach a sink with .side(&…), or don't emit to it", output.name)
+            .into())
     }
 
     /// Emits a record with the timestamp of the record or the timer that is being handled.

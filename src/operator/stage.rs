@@ -2,8 +2,8 @@
 //!
 //! Always: what is in `out` is handed on before anything newer is.
 
-use crate::frame::Batch;
 use super::link::{Cx, Flow, Halt, Next, Signal};
+use crate::frame::Batch;
 
 /// A link's output within the chain.
 pub(crate) struct Stage<T> {

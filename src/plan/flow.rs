@@ -62,11 +62,19 @@ pub(crate) type Recover = Box<dyn Fn(&SinkContext, Vec<(StateDescriptor, Vec<Blo
 
 /// What an operator is.
 pub(crate) enum NodeKind {
-    Source { make: MakeSource, discover: Discover },
-    Operator { make: MakeLink },
+    Source {
+        make: MakeSource,
+        discover: Discover,
+    },
+    Operator {
+        make: MakeLink,
+    },
     /// Several streams of one type; its task reads from all of them.
     Union,
-    Sink { make: MakeLink, recover: Recover },
+    Sink {
+        make: MakeLink,
+        recover: Recover,
+    },
 }
 
 /// One operator of a flow.

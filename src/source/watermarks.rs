@@ -161,11 +161,7 @@ impl SplitClock {
 
     /// The timestamp from which on a record makes the watermark rise.
     fn rises_at(&self, rules: &Rules) -> Timestamp {
-        if self.watermark.is_some() {
-            self.watermark.plus(rules.step).plus(rules.bound).plus(ONE)
-        } else {
-            Timestamp::NONE
-        }
+        if self.watermark.is_some() { self.watermark.plus(rules.step).plus(rules.bound).plus(ONE) } else { Timestamp::NONE }
     }
 
     fn advance(&mut self, rules: &Rules) -> Timestamp {

@@ -231,7 +231,9 @@ impl<S: Source> Sourced<S> {
         for rejected in self.rejects.drain(..) {
             self.parts.rejected.add(1);
             match self.parts.reject {
-                RejectPolicy::Fail => return Err(format!("{}: {}; the record is: {}", rejected.place, rejected.error, rejected.raw).into()),
+                RejectPolicy::Fail => {
+                    return Err(format!("{}: {}; the record is: {}", rejected.place, rejected.error, rejected.raw).into());
+                }
                 RejectPolicy::Skip => {}
                 RejectPolicy::Side(side) => self.parts.sides.push(side, rejected, Timestamp::NONE),
             }

@@ -1,0 +1,12 @@
+//! Supervision: what happens after a failure.
+//!
+//! Pure machines without threads or clocks: the restart strategies, and the life of a region. A region's supervisor feeds the
+//! machine what happened to its tasks and does what it asks for.
+
+mod region;
+#[cfg(test)]
+mod region_tests;
+mod restarts;
+
+pub(crate) use region::{Action, Event, Outcome, Region, Status};
+pub(crate) use restarts::{Decision, Restarts};
