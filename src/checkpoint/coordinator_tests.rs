@@ -363,7 +363,7 @@ fn a20_a_failed_reservation_frees_the_slot() {
     let mut bench = Bench::running(every(10));
     bench.now = ms(10);
     let ask = Action::ReserveIds { up_to: ID_BLOCK };
-    assert_eq!(bench.coordinator.handle(Event::Tick, ms(10)), [ask.clone()]);
+    assert_eq!(bench.coordinator.handle(Event::Tick, ms(10)), vec![ask.clone()]);
     assert_eq!(bench.request(4), []);
     let failed = || Event::ReservationFailed { text: "disk full".into() };
     let refused = answered(4, Err(Reason::IdsNotReserved("disk full".into())));

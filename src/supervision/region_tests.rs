@@ -220,6 +220,18 @@ fn e17_the_first_cause_wins_and_what_a_teardown_causes_does_not_count() {
 }
 
 #[test]
+fn e17_what_fails_while_a_region_ends_does_not_change_its_end() {
+    let mut bench = Bench::running(Restart::never());
+    bench.fail(A, 0, "the cause", 1);
+    assert_eq!(bench.fail(B, 0, "its channel is closed", 1), [""; 0]);
+    assert_eq!(bench.gone(&[A, B, C], 0, 1), ["failed by the cause"]);
+    let mut bench = Bench::running(Restart::fixed_delay(3, secs(0)));
+    bench.send(Event::Cancel, 1);
+    assert_eq!(bench.fail(B, 0, "its channel is closed", 1), [""; 0]);
+    assert_eq!(bench.gone(&[A, B, C], 0, 1), ["cancelled"]);
+}
+
+#[test]
 fn e18_a_task_that_goes_silently_has_failed() {
     let mut bench = Bench::running(Restart::fixed_delay(1, secs(0)));
     let expected = ["down", "cancel 3.0: 2.0 0.0", "restart 1 after task 1.0 is gone and gave no reason"];
