@@ -43,6 +43,7 @@ mod task;
 // Floor 6: the plan.
 mod plan;
 // Floor 7: actors.
+mod actor;
 mod executor;
 // Floor 9: the front.
 mod api;

@@ -39,10 +39,11 @@ pub(crate) struct Driver {
     pub(crate) steps: usize,
 }
 
-/// Drives a task to its end, and drops it.
-pub(crate) async fn drive(driver: Driver, mut task: Task) -> Ending {
+/// Drives a task to its end, and hands it back to be dropped.
+pub(crate) async fn drive(driver: Driver, mut task: Task) -> (Ending, Task) {
     let mut sleep: Option<Pin<Box<Sleep>>> = None;
-    poll_fn(|cx| driver.turn(&mut task, &mut sleep, cx)).await
+    let ending = poll_fn(|cx| driver.turn(&mut task, &mut sleep, cx)).await;
+    (ending, task)
 }
 
 impl Driver {

@@ -4,5 +4,31 @@
 //! differ.
 
 mod driver;
+mod pool;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 
 pub(crate) use driver::{Driver, Ending, drive};
+pub(crate) use pool::{Pool, build_runtime};
+
+use crate::time::Clock;
+
+/// A future that an executor runs.
+pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs drivers and blocking work, and knows what time it is.
+pub(crate) trait Executor: Send + Sync + std::fmt::Debug {
+    /// Runs a task's driver.
+    fn spawn(&self, driver: Running);
+
+    /// Runs work that may block.
+    fn offload(&self, work: Box<dyn FnOnce() + Send>);
+
+    /// The clock that everything is timed with.
+    fn clock(&self) -> Arc<dyn Clock>;
+
+    /// How many steps a driver may take before others get a turn.
+    fn steps(&self) -> usize;
+}

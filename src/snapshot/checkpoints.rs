@@ -157,6 +157,22 @@ impl JobStore {
         }
     }
 
+    /// Ends a doubt: a manifest that may have been written is made durable where it is there, and removed with all that belongs
+    /// to it where it is not or can't be read. Returns whether it is there.
+    pub(crate) fn settle(&self, id: CheckpointId) -> Result<bool> {
+        if !self.is_complete(id)? {
+            return self.delete_checkpoint(id).map(|()| false);
+        }
+        match self.read_manifest(id) {
+            Ok(manifest) => {
+                let path = self.checkpoint_path(id, MANIFEST);
+                write_sealed(&*self.store, MANIFEST_FORMAT, &path, Put::Replace, &manifest).map(|()| true)
+            }
+            Err(Error::Corrupt { .. }) => self.delete_checkpoint(id).map(|()| false),
+            Err(error) => Err(error),
+        }
+    }
+
     fn usable_below(&self, id: CheckpointId) -> Vec<CheckpointId> {
         let mut older = self.list().unwrap_or_default();
         older.retain(|other| *other < id && self.read_manifest(*other).is_ok());

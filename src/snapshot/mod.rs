@@ -27,5 +27,5 @@ pub(crate) use file::{FileEntry, Section};
 pub(crate) use job_files::{JobOptions, JobRecord, JobStore};
 pub(crate) use manifest::{CheckpointKind, CheckpointNote, Manifest, OperatorEntry, OperatorManifest, Part, TaskEntry};
 pub(crate) use memory::{Call, CallKind, Fault, MemoryStore};
-pub(crate) use restore::{RestoredOperator, Share};
+pub(crate) use restore::{RestoredOperator, Share, deal_blocks};
 pub(crate) use store::{Put, Store, StoreLock, WriteFn};

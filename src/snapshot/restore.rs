@@ -168,6 +168,25 @@ fn deal(pool: Vec<Pick<'_>>, share: Share) -> impl Iterator<Item = Pick<'_>> {
     })
 }
 
+/// The share of an instance in a list that no checkpoint knows of yet.
+///
+/// # Errors
+/// Where a block holds fewer items than it says.
+pub(crate) fn deal_blocks(blocks: &[Block], share: Share) -> Result<Vec<Block>, BoxError> {
+    let wanted = contiguous(blocks.iter().map(|block| block.entries).sum(), share);
+    let mut at = 0;
+    let mut dealt = Vec::new();
+    for block in blocks {
+        let (start, end) = (at, at + block.entries);
+        at = end;
+        let entries = wanted.start.clamp(start, end) - start..wanted.end.clamp(start, end) - start;
+        if !entries.is_empty() {
+            dealt.push(cut(block, &entries)?);
+        }
+    }
+    Ok(dealt)
+}
+
 /// The items of an instance among `total`; the first instances get one more where they cannot be divided evenly.
 fn contiguous(total: u64, share: Share) -> Range<u64> {
     let (index, parallelism) = (u64::from(share.index), u64::from(share.parallelism.max(1)));

@@ -1,0 +1,187 @@
+//! The coordinator's actor: feeds the machine, does what it asks for.
+//!
+//! It talks to tasks through their region's supervisor, and to the store through the keeper.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+
+use super::alarm::Alarm;
+use super::keeper::KeeperMsg;
+use super::post::post;
+use super::region::RegionMsg;
+use super::status::JobStatus;
+use crate::checkpoint::{AckAnswer, Action, Coordinator, Event, Reason, Start};
+use crate::config::Checkpoints;
+use crate::error::Error;
+use crate::ids::{CheckpointId, RegionId, TaskId};
+use crate::snapshot::TaskEntry;
+use crate::supervision;
+use crate::task::Command;
+use crate::time::Clock;
+
+/// What the coordinator is sent.
+pub(crate) enum CoordinatorMsg {
+    /// Who there is to talk to; comes first.
+    Peers { keeper: ActorRef<KeeperMsg>, regions: Vec<(ActorRef<RegionMsg>, Vec<TaskId>)> },
+    /// For the machine.
+    Event(Event<TaskEntry>),
+    /// Someone wants a checkpoint.
+    Request(RpcReplyPort<Result<CheckpointId, Error>>),
+    /// The alarm.
+    Tick,
+}
+
+/// What the coordinator begins with.
+pub(crate) struct CoordinatorArgs {
+    pub(crate) options: Checkpoints,
+    pub(crate) start: Start,
+    pub(crate) reserved_up_to: u64,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) status: Arc<JobStatus>,
+}
+
+/// The coordinator's behaviour.
+pub(crate) struct CoordinatorActor;
+
+/// The machine and who it talks to.
+pub(crate) struct CoordinatorState {
+    machine: Coordinator<TaskEntry>,
+    clock: Arc<dyn Clock>,
+    status: Arc<JobStatus>,
+    alarm: Alarm,
+    keeper: Option<ActorRef<KeeperMsg>>,
+    regions: Vec<ActorRef<RegionMsg>>,
+    region_of: BTreeMap<TaskId, RegionId>,
+    waiting: BTreeMap<u64, RpcReplyPort<Result<CheckpointId, Error>>>,
+    next_token: u64,
+}
+
+impl CoordinatorState {
+    fn feed(&mut self, event: Event<TaskEntry>, myself: &ActorRef<CoordinatorMsg>) {
+        let actions = self.machine.handle(event, self.clock.now());
+        for action in actions {
+            self.act(action);
+        }
+        self.alarm.set(self.machine.next_deadline(), myself, CoordinatorMsg::Tick);
+    }
+
+    fn keeper(&self, message: KeeperMsg) {
+        if let Some(keeper) = &self.keeper {
+            post(keeper, message);
+        }
+    }
+
+    fn all_regions(&self, message: impl Fn() -> RegionMsg) {
+        for region in &self.regions {
+            post(region, message());
+        }
+    }
+
+    fn region(&self, region: RegionId, message: RegionMsg) {
+        if let Some(region) = self.regions.get(region.0 as usize) {
+            post(region, message);
+        }
+    }
+
+    fn act(&mut self, action: Action<TaskEntry>) {
+        match action {
+            Action::ReserveIds { .. } => self.keeper(KeeperMsg::ReserveIds),
+            Action::Trigger { id, sources } => {
+                for (task, attempt) in sources {
+                    let Some(region) = self.region_of.get(&task) else { continue };
+                    self.region(*region, RegionMsg::ToTask { task, attempt, command: Command::Trigger(id) });
+                }
+            }
+            Action::Acked { task, id, answer } => trace_ack(task, id, answer),
+            Action::WriteManifest { id, parts } => {
+                let entries = parts.into_iter().map(|(_, entry)| entry).collect();
+                self.keeper(KeeperMsg::WriteManifest { id, entries });
+            }
+            Action::ResolveManifest { id } => self.keeper(KeeperMsg::ResolveManifest { id }),
+            Action::NotifyComplete { id } => {
+                self.status.completed(id);
+                tracing::debug!(checkpoint = %id, "complete");
+                self.all_regions(|| RegionMsg::Complete(id));
+            }
+            Action::NotifyAborted { id, latest } => {
+                self.status.failed_checkpoints.add(1);
+                self.all_regions(|| RegionMsg::Aborted(id, latest));
+            }
+            Action::Discard(entry) => self.keeper(KeeperMsg::Discard(entry)),
+            Action::DeleteCheckpoint(id) => self.keeper(KeeperMsg::Delete(id)),
+            Action::Answer { token, answer } => self.answer(token, answer),
+            Action::RestoreFrom { region, point } => {
+                self.region(region, RegionMsg::Event(supervision::Event::RestorePoint(point)));
+            }
+            Action::FinalDone(id) => self.all_regions(|| RegionMsg::Finish(id)),
+            Action::FailJob(reason) => {
+                let cause = Error::CheckpointRefused { reason: format!("too many checkpoints failed in a row; the last one: {reason}") };
+                self.all_regions(|| RegionMsg::Event(supervision::Event::Failed { cause: cause.clone() }));
+            }
+        }
+    }
+
+    fn answer(&mut self, token: u64, answer: Result<CheckpointId, Reason>) {
+        let Some(port) = self.waiting.remove(&token) else { return };
+        let answer = answer.map_err(|reason| Error::CheckpointRefused { reason: reason.to_string() });
+        if port.send(answer).is_err() {
+            tracing::debug!("nobody waits for the checkpoint that was asked for any more");
+        }
+    }
+}
+
+fn trace_ack(task: TaskId, id: CheckpointId, answer: AckAnswer) {
+    tracing::trace!(%task, checkpoint = %id, ?answer, "acknowledged");
+}
+
+impl Actor for CoordinatorActor {
+    type Msg = CoordinatorMsg;
+    type State = CoordinatorState;
+    type Arguments = CoordinatorArgs;
+
+    async fn pre_start(&self, myself: ActorRef<CoordinatorMsg>, args: CoordinatorArgs) -> Result<CoordinatorState, ActorProcessingErr> {
+        let mut state = CoordinatorState {
+            machine: Coordinator::new(args.options, args.start),
+            alarm: Alarm::new(args.clock.clone()),
+            clock: args.clock,
+            status: args.status,
+            keeper: None,
+            regions: Vec::new(),
+            region_of: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            next_token: 0,
+        };
+        state.feed(Event::Reserved { up_to: args.reserved_up_to }, &myself);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<CoordinatorMsg>,
+        message: CoordinatorMsg,
+        state: &mut CoordinatorState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            CoordinatorMsg::Peers { keeper, regions } => {
+                state.keeper = Some(keeper);
+                for (id, (region, tasks)) in regions.into_iter().enumerate() {
+                    state.regions.push(region);
+                    state.region_of.extend(tasks.into_iter().map(|task| (task, RegionId(id as u32))));
+                }
+            }
+            CoordinatorMsg::Event(event) => state.feed(event, &myself),
+            CoordinatorMsg::Request(port) => {
+                state.next_token += 1;
+                state.waiting.insert(state.next_token, port);
+                state.feed(Event::Request { token: state.next_token }, &myself);
+            }
+            CoordinatorMsg::Tick => {
+                state.alarm.rang();
+                state.feed(Event::Tick, &myself);
+            }
+        }
+        Ok(())
+    }
+}

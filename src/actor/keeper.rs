@@ -1,0 +1,240 @@
+//! The keeper, or snapshot actor: everything that is written to the store while the job runs.
+//!
+//! Always: what is acknowledged is durable. The work is done on threads that may block; its outcome goes to the coordinator. A
+//! task's part is written while its presence is held, so that the task is not gone before.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::coordinator::CoordinatorMsg;
+use super::post::post;
+use super::presence::Presence;
+use super::region::RegionMsg;
+use super::root::RootMsg;
+use crate::checkpoint::{Event, Refusal, Written};
+use crate::error::{Error, Result, chain_text, panic_text};
+use crate::executor::Executor;
+use crate::ids::{CheckpointId, Uid};
+use crate::snapshot::{CheckpointKind, CheckpointNote, JobStore, Manifest, OperatorEntry, OperatorSnapshot, TaskEntry, TaskSnapshot};
+use crate::supervision;
+use crate::task::TaskView;
+
+/// What the keeper is sent.
+pub(crate) enum KeeperMsg {
+    /// Make a task's part durable, and acknowledge it.
+    Persist(Box<Part>),
+    ReserveIds,
+    WriteManifest { id: CheckpointId, entries: Vec<TaskEntry> },
+    /// Find out whether a manifest is there; until it is known.
+    ResolveManifest { id: CheckpointId },
+    /// The same, after a pause.
+    ResolveLater { id: CheckpointId },
+    Discard(TaskEntry),
+    Delete(CheckpointId),
+    /// Every commit is confirmed: note that the job has finished.
+    Finished { id: CheckpointId, root: ActorRef<RootMsg> },
+}
+
+/// A task's part of a checkpoint.
+pub(crate) struct Part {
+    pub(crate) view: TaskView,
+    /// The operators of the task.
+    pub(crate) uids: Arc<[Uid]>,
+    pub(super) presence: Presence,
+    pub(super) region: ActorRef<RegionMsg>,
+}
+
+/// What the keeper works with.
+pub(crate) struct KeeperArgs {
+    /// None where the job keeps nothing: parts are made durable as far as sinks are concerned, and nothing is written.
+    pub(crate) store: Option<Arc<JobStore>>,
+    pub(crate) epoch: u64,
+    pub(crate) coordinator: ActorRef<CoordinatorMsg>,
+    pub(crate) executor: Arc<dyn Executor>,
+}
+
+/// The keeper's behaviour.
+pub(crate) struct Keeper;
+
+/// Between two attempts to find out whether a manifest was written.
+const RESOLVE_PAUSE: Duration = Duration::from_millis(200);
+/// Ids that a job without a store may use at once: they need not be kept.
+pub(super) const UNKEPT_IDS: u64 = u64::MAX / 2;
+
+impl Actor for Keeper {
+    type Msg = KeeperMsg;
+    type State = Arc<KeeperArgs>;
+    type Arguments = KeeperArgs;
+
+    async fn pre_start(&self, _: ActorRef<KeeperMsg>, args: KeeperArgs) -> Result<Arc<KeeperArgs>, ActorProcessingErr> {
+        Ok(Arc::new(args))
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<KeeperMsg>,
+        message: KeeperMsg,
+        state: &mut Arc<KeeperArgs>,
+    ) -> Result<(), ActorProcessingErr> {
+        if let KeeperMsg::ResolveLater { id } = message {
+            tokio::spawn(async move {
+                tokio::time::sleep(RESOLVE_PAUSE).await;
+                post(&myself, KeeperMsg::ResolveManifest { id });
+            });
+            return Ok(());
+        }
+        let keeper = state.clone();
+        state.executor.offload(Box::new(move || keeper.work(message, &myself)));
+        Ok(())
+    }
+}
+
+impl KeeperArgs {
+    fn work(&self, message: KeeperMsg, myself: &ActorRef<KeeperMsg>) {
+        match message {
+            KeeperMsg::Persist(part) => self.persist(*part),
+            KeeperMsg::ReserveIds => self.reserve(),
+            KeeperMsg::WriteManifest { id, entries } => self.write_manifest(id, entries),
+            KeeperMsg::ResolveManifest { id } | KeeperMsg::ResolveLater { id } => self.resolve(id, myself),
+            KeeperMsg::Discard(entry) => self.tidy("discard a part", |store| store.discard(&entry)),
+            KeeperMsg::Delete(id) => self.tidy("delete a checkpoint", |store| store.delete_checkpoint(id)),
+            KeeperMsg::Finished { id, root } => {
+                let written = guarded(|| self.store.as_ref().map_or(Ok(()), |store| store.write_finished(id)));
+                post(&root, RootMsg::FinishedWritten(written));
+            }
+        }
+    }
+
+    fn tell(&self, event: Event<TaskEntry>) {
+        post(&self.coordinator, CoordinatorMsg::Event(event));
+    }
+
+    /// Makes a task's part durable: first what its sinks have prepared, then its state.
+    fn persist(&self, part: Part) {
+        let Part { mut view, uids, presence, region } = part;
+        let (task, attempt, id) = (view.task, view.attempt, view.checkpoint);
+        let outcome = match guarded(|| prepare(&mut view)) {
+            Ok(()) => guarded(|| self.write(&view, &uids)),
+            Err(cause) => {
+                let cause = Error::Operator {
+                    operator: uids.last().map_or_else(String::new, Uid::to_string),
+                    task: task.to_string(),
+                    callback: "make_durable",
+                    cause: chain_text(&cause),
+                    source: Arc::new(cause.clone()),
+                };
+                post(&region, RegionMsg::Event(supervision::Event::TaskFailed { task, attempt, cause: cause.clone() }));
+                Err(cause)
+            }
+        };
+        match outcome {
+            Ok(part) => self.tell(Event::Ack { task, attempt, id, part }),
+            Err(error) => {
+                tracing::warn!(%task, checkpoint = %id, %error, "a snapshot failed");
+                let refusal = Refusal::Snapshot(chain_text(&error));
+                self.tell(Event::Decline { task, attempt, id, refusal });
+            }
+        }
+        drop(presence);
+    }
+
+    fn write(&self, view: &TaskView, uids: &[Uid]) -> Result<TaskEntry> {
+        let snapshot = to_snapshot(view, uids);
+        match &self.store {
+            Some(store) => store.write_snapshot(&snapshot),
+            None => Ok(unkept(snapshot)),
+        }
+    }
+
+    fn reserve(&self) {
+        let reserved = guarded(|| match &self.store {
+            Some(store) => store.reserve_ids().map(|ids| ids.end - 1),
+            None => Ok(UNKEPT_IDS),
+        });
+        self.tell(match reserved {
+            Ok(up_to) => Event::Reserved { up_to },
+            Err(error) => Event::ReservationFailed { text: chain_text(&error) },
+        });
+    }
+
+    fn write_manifest(&self, id: CheckpointId, entries: Vec<TaskEntry>) {
+        let written = match guarded(|| self.publish(id, entries)) {
+            Ok(()) => Written::Published,
+            Err(error @ Error::Store { maybe_done: true, .. }) => Written::Unknown(chain_text(&error)),
+            Err(error) => Written::Failed(chain_text(&error)),
+        };
+        self.tell(Event::Manifest { id, written });
+    }
+
+    fn publish(&self, id: CheckpointId, entries: Vec<TaskEntry>) -> Result<()> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let created = self.executor.clock().wall();
+        let note = CheckpointNote { checkpoint: id, epoch: self.epoch, kind: CheckpointKind::Checkpoint, created };
+        store.write_manifest(&Manifest::assemble(store.record(), note, entries)?)
+    }
+
+    /// A manifest that can be read is there; one that cannot is made sure never to be.
+    fn resolve(&self, id: CheckpointId, myself: &ActorRef<KeeperMsg>) {
+        match guarded(|| self.store.as_ref().map_or(Ok(true), |store| store.settle(id))) {
+            Ok(published) => self.tell(Event::ManifestResolved { id, published }),
+            Err(error) => {
+                tracing::warn!(checkpoint = %id, %error, "it is still not known whether the manifest was written");
+                post(myself, KeeperMsg::ResolveLater { id });
+            }
+        }
+    }
+
+    /// What may fail without harm.
+    fn tidy(&self, what: &str, tidy: impl FnOnce(&JobStore) -> Result<()>) {
+        let Some(store) = &self.store else { return };
+        if let Err(error) = guarded(|| tidy(store)) {
+            tracing::warn!(%error, "could not {what}");
+        }
+    }
+}
+
+/// Runs what sinks have to make durable; its views join the others.
+fn prepare(view: &mut TaskView) -> Result<()> {
+    for part in &mut view.parts {
+        if let Some(prepare) = part.prepare.take() {
+            part.views.push(prepare().map_err(|error| Error::Engine(chain_text(&*error)))?);
+        }
+    }
+    Ok(())
+}
+
+fn to_snapshot(view: &TaskView, uids: &[Uid]) -> TaskSnapshot {
+    let operator = |uid: &Uid| OperatorSnapshot {
+        uid: uid.clone(),
+        ended: view.ended,
+        watermark: view.watermark,
+        views: view.parts.iter().filter(|part| part.uid == *uid).flat_map(|part| part.views.iter().cloned()).collect(),
+    };
+    let operators = uids.iter().map(operator).collect();
+    TaskSnapshot { checkpoint: view.checkpoint, task: view.task, attempt: view.attempt, operators }
+}
+
+/// The entry of a part of which nothing is written.
+fn unkept(snapshot: TaskSnapshot) -> TaskEntry {
+    let entry = |operator: OperatorSnapshot| OperatorEntry {
+        uid: operator.uid,
+        ended: operator.ended,
+        watermark: operator.watermark,
+        states: Vec::new(),
+    };
+    TaskEntry {
+        checkpoint: snapshot.checkpoint,
+        task: snapshot.task,
+        attempt: snapshot.attempt,
+        operators: snapshot.operators.into_iter().map(entry).collect(),
+        file: None,
+    }
+}
+
+/// A panic in blocking work is an error like any other.
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::Engine(format!("panicked: {}", panic_text(&*panic)))))
+}

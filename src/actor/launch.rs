@@ -1,0 +1,155 @@
+//! From a described job to a running tree: checks, the store, the restore point.
+//!
+//! Always: what can be refused is refused before an epoch is taken. Blocks while it reads the store, so it runs on the job's own
+//! thread.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+
+use ractor::{Actor, ActorRef};
+use tokio::task::JoinHandle;
+
+use super::keeper::UNKEPT_IDS;
+use super::root::{Common, Root, RootArgs, RootMsg};
+use super::status::{JobEnd, JobStatus};
+use crate::config::{Checkpoints, Restart};
+use crate::error::{Error, Result};
+use crate::executor::Executor;
+use crate::ids::{CheckpointId, Uid};
+use crate::key::{KeyGroups, KeyHasher};
+use crate::plan::{Flow, OperatorMetrics, Plan, compile};
+use crate::snapshot::{JobOptions, JobStore, Store};
+
+/// A job as it was described.
+#[derive(Debug)]
+pub(crate) struct JobSpec {
+    pub(crate) name: String,
+    pub(crate) flow: Flow,
+    pub(crate) parallelism: u32,
+    pub(crate) max_parallelism: Option<u16>,
+    pub(crate) checkpoints: Option<Checkpoints>,
+    pub(crate) store: Option<Arc<dyn Store>>,
+    pub(crate) restart: Restart,
+    /// The seed of the key hash at the very first start; drawn unless given.
+    pub(crate) hash_seed: Option<u64>,
+}
+
+/// A job that was started.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    pub(crate) status: Arc<JobStatus>,
+    /// The root of its tree, and its end; none where it had finished before.
+    pub(crate) root: Option<(ActorRef<RootMsg>, JoinHandle<()>)>,
+}
+
+/// Checks a job without starting it.
+///
+/// # Errors
+/// [`Error::InvalidFlow`].
+pub(crate) fn check(flow: Flow, parallelism: u32, max_parallelism: Option<u16>, keeps: &Keeps<'_>) -> Result<Plan> {
+    keeps.check()?;
+    compile(flow, parallelism, max_parallelism.map_or_else(KeyGroups::default, KeyGroups::new))
+}
+
+/// Whether a job takes checkpoints, and has a place for them.
+pub(crate) struct Keeps<'a> {
+    pub(crate) checkpoints: Option<&'a Checkpoints>,
+    pub(crate) store: bool,
+}
+
+impl Keeps<'_> {
+    fn check(&self) -> Result<()> {
+        let Some(checkpoints) = self.checkpoints else { return Ok(()) };
+        if !self.store {
+            return Err(Error::InvalidFlow {
+                problem: "checkpoints are asked for, and there is no store to keep them in".into(),
+                advice: "give the job one with .store(Store::directory(…))".into(),
+            });
+        }
+        checkpoints.check()
+    }
+}
+
+/// What the store says about where to begin.
+struct Beginning {
+    store: Option<Arc<JobStore>>,
+    hasher: KeyHasher,
+    groups: KeyGroups,
+    epoch: u64,
+    ids: (u64, u64),
+    restore: Option<CheckpointId>,
+    retained: Vec<CheckpointId>,
+}
+
+/// Starts a job.
+///
+/// # Errors
+/// What the flow or the store is refused for.
+pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result<Launched> {
+    let keeps = Keeps { checkpoints: spec.checkpoints.as_ref(), store: spec.store.is_some() };
+    let mut plan = check(spec.flow, spec.parallelism, spec.max_parallelism, &keeps)?;
+    let metrics: BTreeMap<Uid, OperatorMetrics> = plan.uids.iter().map(|uid| (uid.clone(), OperatorMetrics::default())).collect();
+    let status = Arc::new(JobStatus::new(Arc::new(metrics)));
+    let options = JobOptions { max_parallelism: spec.max_parallelism, seed: spec.hash_seed };
+    let beginning = match spec.store {
+        None => without_store(&plan, &options),
+        Some(store) => match with_store(store, &spec.name, &options, &plan)? {
+            Some(beginning) => beginning,
+            None => {
+                status.ended(JobEnd::Finished);
+                return Ok(Launched { status, root: None });
+            }
+        },
+    };
+    plan.groups = beginning.groups;
+    let common = Common {
+        job: spec.name.into(),
+        plan: Arc::new(plan),
+        store: beginning.store,
+        hasher: beginning.hasher,
+        restart: spec.restart,
+        epoch: beginning.epoch,
+        executor,
+        status: status.clone(),
+    };
+    let args = RootArgs {
+        common: Arc::new(common),
+        checkpoints: spec.checkpoints.unwrap_or_else(Checkpoints::manual),
+        restore: beginning.restore,
+        retained: beginning.retained,
+        ids: beginning.ids,
+    };
+    let root = Actor::spawn(None, Root, args).await.map_err(|error| Error::Engine(format!("the job could not be started: {error}")))?;
+    Ok(Launched { status, root: Some(root) })
+}
+
+fn without_store(plan: &Plan, options: &JobOptions) -> Beginning {
+    let seed = options.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
+    let hasher = KeyHasher::new(seed);
+    Beginning { store: None, hasher, groups: plan.groups, epoch: 1, ids: (0, UNKEPT_IDS), restore: None, retained: Vec::new() }
+}
+
+/// `None` where the job has finished.
+fn with_store(store: Arc<dyn Store>, job: &str, options: &JobOptions, plan: &Plan) -> Result<Option<Beginning>> {
+    let store = JobStore::open(store, job, options)?;
+    if store.finished()?.is_some() {
+        return Ok(None);
+    }
+    let record = store.record();
+    for (uid, parallelism) in plan.uids.iter().zip(&plan.parallelism) {
+        record.check_parallelism(uid.as_str(), *parallelism)?;
+    }
+    let latest = store.latest()?;
+    if let Some(latest) = &latest {
+        let flow: BTreeSet<Uid> = plan.uids.iter().cloned().collect();
+        latest.check_operators(&flow, false)?;
+    }
+    let epoch = store.next_epoch()?;
+    let ids = store.reserve_ids()?;
+    store.clean_incomplete(CheckpointId(ids.start))?;
+    let (hasher, groups, retained) = (record.hasher(), record.groups(), store.list()?);
+    let restore = latest.map(|latest| latest.id());
+    let ids = (ids.start - 1, ids.end - 1);
+    Ok(Some(Beginning { store: Some(Arc::new(store)), hasher, groups, epoch, ids, restore, retained }))
+}

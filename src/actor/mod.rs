@@ -1,0 +1,28 @@
+//! The supervision tree: a job's actors.
+//!
+//! ```text
+//! job ── coordinator
+//!     ├─ keeper (the snapshot actor)
+//!     └─ region supervisor, one for each region
+//!          └─ shell, one for each task
+//! ```
+//!
+//! Always: a handler never blocks and never waits for another actor; blocking work is handed to the executor, and its outcome
+//! comes back as a message. What to do is decided by pure machines; the actors do it. Every message goes through [`post`].
+
+mod alarm;
+mod coordinator;
+mod keeper;
+mod launch;
+mod post;
+mod presence;
+mod region;
+mod restore;
+mod root;
+mod shell;
+mod status;
+
+pub(crate) use post::post;
+pub(crate) use launch::{JobSpec, Keeps, Launched, check, launch};
+pub(crate) use root::RootMsg;
+pub(crate) use status::{JobEnd, JobStatus};

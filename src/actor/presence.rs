@@ -1,0 +1,38 @@
+//! The presence of a task: shared by its driver and by every call that it has under way.
+//!
+//! When the last holder lets go, and not before, the task is gone, and its supervisor is told.
+
+use std::sync::Arc;
+
+use ractor::ActorRef;
+
+use super::post::post;
+use super::region::RegionMsg;
+use crate::ids::{Attempt, TaskId};
+use crate::supervision::Event;
+
+/// Held by whatever still runs for a task.
+#[derive(Clone, Debug)]
+pub(super) struct Presence {
+    _shared: Arc<Guard>,
+}
+
+#[derive(Debug)]
+struct Guard {
+    task: TaskId,
+    attempt: Attempt,
+    region: ActorRef<RegionMsg>,
+}
+
+impl Presence {
+    /// Of a task that is about to be opened.
+    pub(super) fn new(task: TaskId, attempt: Attempt, region: ActorRef<RegionMsg>) -> Self {
+        Presence { _shared: Arc::new(Guard { task, attempt, region }) }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        post(&self.region, RegionMsg::Event(Event::TaskGone { task: self.task, attempt: self.attempt }));
+    }
+}

@@ -1,0 +1,181 @@
+//! The root of the tree: starts the others, and knows when the job is over.
+//!
+//! Always: the job's end is told once, when every region has come to its end; it has finished only when that is durable.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+
+use super::coordinator::{CoordinatorActor, CoordinatorArgs, CoordinatorMsg};
+use super::keeper::{Keeper, KeeperArgs, KeeperMsg};
+use super::post::post;
+use super::region::{RegionArgs, RegionMsg, RegionSupervisor};
+use super::status::{JobEnd, JobStatus};
+use crate::checkpoint::{self, Start};
+use crate::config::{Checkpoints, Restart};
+use crate::error::{Error, Result};
+use crate::executor::Executor;
+use crate::ids::{CheckpointId, RegionId};
+use crate::key::KeyHasher;
+use crate::plan::Plan;
+use crate::snapshot::JobStore;
+use crate::supervision::{Event, Outcome};
+
+/// What the root is sent.
+pub(crate) enum RootMsg {
+    /// A region has come to its end; the checkpoint that was its final one, if it ended well.
+    RegionOver { region: RegionId, outcome: Outcome, checkpoint: Option<CheckpointId> },
+    /// That the job has finished is durable, or not.
+    FinishedWritten(Result<()>),
+    /// Someone wants a checkpoint.
+    Request(RpcReplyPort<Result<CheckpointId, Error>>),
+    /// The user cancels.
+    Cancel,
+}
+
+/// What all actors of a job share.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) job: Arc<str>,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) store: Option<Arc<JobStore>>,
+    pub(crate) hasher: KeyHasher,
+    pub(crate) restart: Restart,
+    pub(crate) epoch: u64,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) status: Arc<JobStatus>,
+}
+
+/// What the root begins with.
+pub(crate) struct RootArgs {
+    pub(crate) common: Arc<Common>,
+    pub(crate) checkpoints: Checkpoints,
+    /// The checkpoint to begin from, and those that are kept.
+    pub(crate) restore: Option<CheckpointId>,
+    pub(crate) retained: Vec<CheckpointId>,
+    /// Checkpoint ids that may be used: above the first, up to the second.
+    pub(crate) ids: (u64, u64),
+}
+
+/// The root's behaviour.
+pub(crate) struct Root;
+
+/// The tree below the root.
+pub(crate) struct RootState {
+    common: Arc<Common>,
+    coordinator: ActorRef<CoordinatorMsg>,
+    keeper: ActorRef<KeeperMsg>,
+    regions: Vec<ActorRef<RegionMsg>>,
+    /// The regions that have not come to their end.
+    open: BTreeSet<RegionId>,
+    failure: Option<Error>,
+    cancelled: bool,
+    last: Option<CheckpointId>,
+    over: bool,
+}
+
+impl RootState {
+    fn cancel(&mut self) {
+        post(&self.coordinator, CoordinatorMsg::Event(checkpoint::Event::Stopping));
+        for region in &self.regions {
+            post(region, RegionMsg::Event(Event::Cancel));
+        }
+    }
+
+    fn region_over(&mut self, region: RegionId, outcome: Outcome, checkpoint: Option<CheckpointId>, myself: &ActorRef<RootMsg>) {
+        self.open.remove(&region);
+        self.last = self.last.max(checkpoint);
+        match outcome {
+            Outcome::Ended => {}
+            Outcome::Cancelled => self.cancelled = true,
+            Outcome::Failed(error) => {
+                self.failure.get_or_insert(error);
+                self.cancel();
+            }
+        }
+        if !self.open.is_empty() {
+            return;
+        }
+        match (&self.failure, self.cancelled, self.last) {
+            (Some(error), ..) => self.end(JobEnd::Failed(error.clone()), myself),
+            (None, true, _) => self.end(JobEnd::Cancelled, myself),
+            (None, false, Some(id)) => post(&self.keeper, KeeperMsg::Finished { id, root: myself.clone() }),
+            (None, false, None) => self.end(JobEnd::Finished, myself),
+        }
+    }
+
+    fn end(&mut self, end: JobEnd, myself: &ActorRef<RootMsg>) {
+        self.over = true;
+        self.common.status.ended(end);
+        myself.stop(None);
+    }
+}
+
+async fn start(args: RootArgs, myself: &ActorRef<RootMsg>) -> Result<RootState, ActorProcessingErr> {
+    let RootArgs { common, checkpoints, restore, retained, ids } = args;
+    let region_ids: Vec<RegionId> = (0..common.plan.regions.len() as u32).map(RegionId).collect();
+    let (clock, status) = (common.executor.clock(), common.status.clone());
+    let start = Start { regions: region_ids.clone(), restore, retained, reserved: ids.0 };
+    let coordinator = CoordinatorArgs { options: checkpoints, start, reserved_up_to: ids.1, clock, status };
+    let (coordinator, _) = Actor::spawn_linked(None, CoordinatorActor, coordinator, myself.get_cell()).await?;
+    let (store, executor) = (common.store.clone(), common.executor.clone());
+    let keeper = KeeperArgs { store, epoch: common.epoch, coordinator: coordinator.clone(), executor };
+    let (keeper, _) = Actor::spawn_linked(None, Keeper, keeper, myself.get_cell()).await?;
+    let mut regions = Vec::new();
+    for (id, tasks) in region_ids.iter().zip(&common.plan.regions) {
+        let args = RegionArgs {
+            id: *id,
+            tasks: tasks.clone(),
+            common: common.clone(),
+            root: myself.clone(),
+            coordinator: coordinator.clone(),
+            keeper: keeper.clone(),
+        };
+        let (region, _) = Actor::spawn_linked(None, RegionSupervisor, args, myself.get_cell()).await?;
+        regions.push(region);
+    }
+    let peers = regions.iter().cloned().zip(common.plan.regions.iter().cloned()).collect();
+    post(&coordinator, CoordinatorMsg::Peers { keeper: keeper.clone(), regions: peers });
+    for region in &regions {
+        post(region, RegionMsg::Event(Event::Start));
+    }
+    let open = region_ids.into_iter().collect();
+    Ok(RootState { common, coordinator, keeper, regions, open, failure: None, cancelled: false, last: None, over: false })
+}
+
+impl Actor for Root {
+    type Msg = RootMsg;
+    type State = RootState;
+    type Arguments = RootArgs;
+
+    async fn pre_start(&self, myself: ActorRef<RootMsg>, args: RootArgs) -> Result<RootState, ActorProcessingErr> {
+        start(args, &myself).await
+    }
+
+    async fn handle(&self, myself: ActorRef<RootMsg>, message: RootMsg, state: &mut RootState) -> Result<(), ActorProcessingErr> {
+        match message {
+            RootMsg::RegionOver { region, outcome, checkpoint } => state.region_over(region, outcome, checkpoint, &myself),
+            RootMsg::FinishedWritten(Ok(())) => state.end(JobEnd::Finished, &myself),
+            RootMsg::FinishedWritten(Err(error)) => state.end(JobEnd::Failed(error), &myself),
+            RootMsg::Request(port) => post(&state.coordinator, CoordinatorMsg::Request(port)),
+            RootMsg::Cancel => state.cancel(),
+        }
+        Ok(())
+    }
+
+    /// The tree can't go on without one of its branches.
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<RootMsg>,
+        event: SupervisionEvent,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
+        if let SupervisionEvent::ActorFailed(_, error) = event
+            && !state.over
+        {
+            state.end(JobEnd::Failed(Error::Engine(format!("an actor of the job failed: {error}"))), &myself);
+        }
+        Ok(())
+    }
+}

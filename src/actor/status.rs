@@ -1,0 +1,75 @@
+//! What anyone may know of a job: counters, and how it ended.
+//!
+//! Written by the actors, read by the job's handles on any thread.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
+
+use crate::error::Error;
+use crate::ids::{CheckpointId, Uid};
+use crate::metrics::Counter;
+use crate::plan::OperatorMetrics;
+
+/// How a job ended.
+#[derive(Clone, Debug)]
+pub(crate) enum JobEnd {
+    /// All data was handled, all output is committed.
+    Finished,
+    Cancelled,
+    Failed(Error),
+}
+
+/// A job's counters and its end.
+#[derive(Debug)]
+pub(crate) struct JobStatus {
+    pub(crate) operators: Arc<BTreeMap<Uid, OperatorMetrics>>,
+    pub(crate) checkpoints: Counter,
+    pub(crate) failed_checkpoints: Counter,
+    pub(crate) restarts: Counter,
+    /// The latest complete checkpoint, 0 for none.
+    latest: AtomicU64,
+    /// Regions that run.
+    pub(crate) running: Counter,
+    end: watch::Sender<Option<JobEnd>>,
+}
+
+impl JobStatus {
+    pub(crate) fn new(operators: Arc<BTreeMap<Uid, OperatorMetrics>>) -> Self {
+        JobStatus {
+            operators,
+            checkpoints: Counter::default(),
+            failed_checkpoints: Counter::default(),
+            restarts: Counter::default(),
+            latest: AtomicU64::new(0),
+            running: Counter::default(),
+            end: watch::Sender::new(None),
+        }
+    }
+
+    pub(crate) fn completed(&self, id: CheckpointId) {
+        self.latest.store(id.0, Ordering::Relaxed);
+        self.checkpoints.add(1);
+    }
+
+    /// The latest complete checkpoint.
+    pub(crate) fn latest(&self) -> Option<CheckpointId> {
+        Some(self.latest.load(Ordering::Relaxed)).filter(|id| *id > 0).map(CheckpointId)
+    }
+
+    /// Tells how the job ended; the first word counts.
+    pub(crate) fn ended(&self, end: JobEnd) {
+        self.end.send_if_modified(|told| {
+            let first = told.is_none();
+            told.get_or_insert(end);
+            first
+        });
+    }
+
+    /// How the job ended, once it has.
+    pub(crate) fn end(&self) -> watch::Receiver<Option<JobEnd>> {
+        self.end.subscribe()
+    }
+}
