@@ -51,11 +51,11 @@ impl<K, V> KeyedTable<K, V> {
     /// Gives each slot two: the first as it was, the second joined with it.
     fn double(&mut self) {
         let segments = std::mem::take(&mut self.segments).into_iter();
-        let first = segments.map(|segment| match segment {
-            Segment::Joined(bits) => Segment::Joined(bits + 1),
-            leader => leader,
+        let doubled = segments.flat_map(|segment| match segment {
+            Segment::Joined(bits) => [Segment::Joined(bits + 1), Segment::Joined(bits + 1)],
+            leader => [leader, Segment::Joined(1)],
         });
-        self.segments = first.flat_map(|first| [first, Segment::Joined(1)]).collect();
+        self.segments = doubled.collect();
         let tables = std::mem::take(&mut self.tables).into_iter();
         self.tables = tables.flat_map(|table| [table, Entries::new()]).collect();
         self.set_depth(self.depth + 1);

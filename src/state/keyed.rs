@@ -164,6 +164,12 @@ impl<K: 'static> KeyedState<K> {
 }
 
 impl<K: Clone + Eq + 'static> KeyedState<K> {
+    /// The table of a state, for built-in operators: they look it up once a batch instead of once a record.
+    #[track_caller]
+    pub(crate) fn table<V: 'static>(&mut self, state: ValueState<V>) -> &mut KeyedTable<K, V> {
+        table(&mut self.states, state)
+    }
+
     /// The value of the current key.
     #[inline]
     #[track_caller]

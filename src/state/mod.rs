@@ -19,6 +19,7 @@ mod tests;
 
 pub use keyed::{KeyedState, ValueState};
 pub(crate) use list::{ListView, read_list};
+pub(crate) use restore::table as read_table;
 pub(crate) use segment::SEGMENT_ENTRIES;
 pub(crate) use table::{KeyHasher, KeyedTable};
 pub(crate) use table_view::{DescribedView, TableView};

@@ -41,7 +41,8 @@ fn fill(table: &mut Table, n: u64, value: impl Fn(u64) -> u64) {
 /// The number of entries in each segment.
 fn segment_lens(table: &Table) -> impl Iterator<Item = usize> {
     let segments = table.segments.iter().zip(&table.tables);
-    segments.filter(|(segment, _)| !matches!(segment, segment::Segment::Joined(_))).map(|(_, table)| table.len())
+    let leaders = segments.filter(|(segment, _)| !matches!(segment, segment::Segment::Joined(_)));
+    leaders.map(|(segment, table)| segment.entries(table).len())
 }
 
 fn descriptor(name: &str) -> StateDescriptor {
@@ -105,13 +106,38 @@ fn entries_are_found_through_many_splits() {
 }
 
 #[test]
-fn no_segment_outgrows_its_bound() {
-    let mut table = table(3);
+fn no_segment_outgrows_its_bound_whether_or_not_it_is_shared() {
+    let (mut table, mut views) = (table(3), Vec::new());
     for key in 0..12 * SEGMENT_ENTRIES as u64 {
         table.insert(hash(&key), &key, key);
+        if table.full.is_some() {
+            views.push(table.view());
+        }
     }
     assert!(segment_lens(&table).all(|len| len <= SEGMENT_ENTRIES));
     assert!(segment_lens(&table).count() >= 12);
+    assert!(views.len() >= 9);
+}
+
+/// Crowds two thirds of the keys into the lowest hashes, so that a few segments split far more often than the rest.
+fn skewed(key: &u64) -> u64 {
+    hash(key) >> (8 * (key % 3))
+}
+
+#[test]
+fn entries_are_found_where_some_segments_split_far_more_often_than_others() {
+    let (groups, n) = (KeyGroups::new(4), 20 * SEGMENT_ENTRIES as u64);
+    let mut grown: Table = KeyedTable::new(groups, 0..4, Arc::new(skewed));
+    for key in 0..n {
+        grown.insert(skewed(&key), &key, key);
+    }
+    let blocks = blocks(&grown.view().described(descriptor("count")));
+    let restored = restore::table("count", blocks, groups, 0..4, &(Arc::new(skewed) as KeyHasher<u64>)).unwrap();
+    for table in [grown, restored] {
+        assert_eq!(table.len() as u64, n);
+        assert!((0..n).all(|key| table.get(skewed(&key), &key) == Some(&key)));
+        assert!(table.depth >= 8);
+    }
 }
 
 #[test]
@@ -173,7 +199,7 @@ fn b3_a_view_is_frozen() {
         states.set_current(hash(&key), key);
         states.update(count, |count| *count += 1);
         states.update(seen, |seen| seen.push(7));
-        if key % 3 == 0 {
+        if key.is_multiple_of(3) {
             states.clear(count);
         }
     }
@@ -369,7 +395,7 @@ fn apply(op: &Op, table: &mut Table, model: &mut HashMap<u64, u64>) {
         Op::Retain(by) => {
             let keep = |key: &u64, value: &mut u64| {
                 *value ^= 1;
-                key % by != 0
+                !key.is_multiple_of(by)
             };
             table.retain(keep);
             model.retain(keep);
@@ -441,6 +467,7 @@ proptest! {
     fn c22_no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), entries in any::<u64>()) {
         let block = Block { group: Some(KeyGroup(0)), entries, bytes };
         drop(read(vec![block.clone()], 4, 0..4));
+        drop(restore::list::<u64>("list", vec![Block { group: None, ..block.clone() }]));
         drop(restore::table::<String, Vec<(u8, String)>>("text", vec![block], KeyGroups::new(4), 0..4, &(Arc::new(|_: &String| 0u64) as KeyHasher<String>)));
     }
 }
