@@ -45,12 +45,14 @@ mod plan;
 // Floor 7: actors.
 mod actor;
 mod executor;
+// Floor 8: the job.
+mod job;
 // Floor 9: the front.
 mod api;
 #[cfg(feature = "files")]
 mod connector;
 
-pub use api::{KeyedStream, OnError, Record, SinkRef, SourceStream, Stream};
+pub use api::{Job, KeyedStream, Store, OnError, Record, SinkRef, SourceStream, Stream};
 pub use chain::DeadLetter;
 pub use config::{Checkpoints, Restart};
 #[cfg(feature = "files")]
@@ -58,6 +60,7 @@ pub use connector::{CsvFile, CsvFiles, FilePosition, LineFile, LineFiles, PartFi
 pub use error::{BoxError, Error, Result};
 pub use frame::Keyed;
 pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
+pub use job::{JobHandle, JobSummary, OperatorSummary};
 pub use key::Key;
 pub use metrics::Counter;
 pub use operator::{Aggregate, Side, SideOutput};

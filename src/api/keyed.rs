@@ -12,7 +12,6 @@ use crate::frame::Keyed;
 use crate::key::Key;
 use crate::operator::Aggregate;
 use crate::plan::{AnyLink, Opening, Routing};
-use crate::state::KeyedState;
 
 /// A stream whose records with equal keys go to the same task.
 pub struct KeyedStream<K, T> {
@@ -54,8 +53,9 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
         let folding = Arc::new(folding);
         self.keyed(verb, move |mut opening| {
             let next = opening.take_next()?;
-            let state = keyed_state::<K>(&mut opening);
-            let fold = Fold::open(opening.operator, opening.uid.clone(), folding.clone(), state)?;
+            let place = (opening.context.groups, opening.owned(), key_hash::<K>(&opening));
+            let states = std::mem::take(&mut opening.restored.states);
+            let fold = Fold::open(opening.operator, opening.uid.clone(), folding.clone(), place, states)?;
             let ended = opening.restored.ended;
             Ok(stepwise(fold, ended, next, opening))
         })
@@ -78,12 +78,6 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
     pub fn count(&self) -> Stream<(K, u64)> {
         self.fold("count", Counting(PhantomData))
     }
-}
-
-/// The state of a keyed operator instance, with what a checkpoint kept of it.
-pub(crate) fn keyed_state<K: Key>(opening: &mut Opening) -> KeyedState<K> {
-    let states = std::mem::take(&mut opening.restored.states);
-    KeyedState::new(opening.context.groups, opening.owned(), key_hash(opening), states)
 }
 
 /// Computes a key's hash again, for a table that splits or grows.

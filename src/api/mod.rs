@@ -3,12 +3,14 @@
 //! Streams are handles on a flow that is being described; cloning one makes a second consumer. Nothing runs and nothing is refused
 //! before the job is planned or started.
 
+mod job;
 mod keyed;
 mod on_error;
 mod sources;
 mod stream;
 mod wire;
 
+pub use job::{Job, Store};
 pub use keyed::KeyedStream;
 pub use on_error::OnError;
 pub use sources::SourceStream;

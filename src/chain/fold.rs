@@ -2,15 +2,16 @@
 //!
 //! Always: an accumulator is found by one look-up a record, and its key is cloned only at its first record.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::steps::{Outs, Stepwise};
 use crate::error::{BoxError, Result};
 use crate::frame::Keyed;
 use crate::ids::Uid;
-use crate::key::Key;
+use crate::key::{Key, KeyGroups};
 use crate::operator::{Cx, OpId, OperatorPart, Signal};
-use crate::state::{KeyedState, ValueState};
+use crate::state::{KeyHasher, KeyedState, KeyedTable, RestoredStates, StateDescriptor, StateKind, read_table};
 use crate::time::Timestamp;
 
 /// The name of the state that keeps the accumulators.
@@ -40,19 +41,35 @@ pub(crate) struct Fold<K, F: Folding> {
     operator: OpId,
     uid: Uid,
     folding: Arc<F>,
-    state: KeyedState<K>,
-    accumulators: ValueState<F::Acc>,
+    descriptor: StateDescriptor,
+    table: KeyedTable<K, F::Acc>,
+    /// What a checkpoint kept under other names, kept on.
+    carried: KeyedState<K>,
 }
 
 impl<K: Key, F: Folding> Fold<K, F> {
     /// With the state that a checkpoint kept, if any.
-    pub(crate) fn open(operator: OpId, uid: Uid, folding: Arc<F>, mut state: KeyedState<K>) -> Result<Self> {
-        let accumulators = state.value(ACCUMULATORS)?;
-        Ok(Fold { operator, uid, folding, state, accumulators })
+    ///
+    /// # Errors
+    /// Where it can't be read.
+    pub(crate) fn open(
+        operator: OpId,
+        uid: Uid,
+        folding: Arc<F>,
+        (groups, owned, hasher): (KeyGroups, Range<u16>, KeyHasher<K>),
+        mut restored: RestoredStates,
+    ) -> Result<Self> {
+        let descriptor = StateDescriptor { name: ACCUMULATORS.into(), kind: StateKind::Value, version: 1 };
+        let (found, blocks) = restored.take(ACCUMULATORS).unwrap_or_else(|| (descriptor.clone(), Vec::new()));
+        found.expect(&descriptor)?;
+        let table = read_table(ACCUMULATORS, blocks, groups, owned.clone(), &hasher)?;
+        Ok(Fold { operator, uid, folding, descriptor, table, carried: KeyedState::new(groups, owned, hasher, restored) })
     }
 
     fn snapshot(&mut self, cx: &mut Cx) {
-        cx.parts.push(OperatorPart { uid: self.uid.clone(), views: self.state.view(), prepare: None });
+        let mut views = self.carried.view();
+        views.push(Arc::new(self.table.view().described(self.descriptor.clone())));
+        cx.parts.push(OperatorPart { uid: self.uid.clone(), views, prepare: None });
     }
 }
 
@@ -61,19 +78,12 @@ impl<K: Key, F: Folding> Stepwise for Fold<K, F> {
     type Out = (K, F::Out);
 
     #[inline]
-    fn record(
-        &mut self,
-        record: Keyed<K, F::In>,
-        time: Timestamp,
-        outs: &mut Outs<(K, F::Out)>,
-        cx: &mut Cx,
-    ) -> Result<(), BoxError> {
+    fn record(&mut self, record: Keyed<K, F::In>, time: Timestamp, outs: &mut Outs<(K, F::Out)>, cx: &mut Cx) -> Result<(), BoxError> {
         cx.enter(self.operator, "fold");
         let Keyed { hash, key, value } = record;
         let mut value = Some(value);
         let folding = &*self.folding;
-        let table = self.state.table_mut(self.accumulators);
-        let acc = table.get_or_insert_with(hash, &key, || folding.first(value.take().expect("taken once")));
+        let acc = self.table.get_or_insert_with(hash, &key, || folding.first(value.take().expect("taken once")));
         if let Some(value) = value {
             folding.add(acc, value);
         }

@@ -154,15 +154,6 @@ where
     }
 }
 
-impl<K: 'static> KeyedState<K> {
-    /// The table of a state, for operators of the engine that bring hash and key themselves.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn table_mut<V: 'static>(&mut self, state: ValueState<V>) -> &mut KeyedTable<K, V> {
-        table(&mut self.states, state)
-    }
-}
-
 impl<K: Clone + Eq + 'static> KeyedState<K> {
     /// The table of a state, for built-in operators: they look it up once a batch instead of once a record.
     #[track_caller]

@@ -1,0 +1,144 @@
+//! The job: what a flow is described in, and how it is to run.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::sources::SourceStream;
+use super::stream::Record;
+use super::wire::FlowRef;
+use crate::actor::{JobSpec, Keeps, check};
+use crate::config::{Checkpoints, Restart};
+use crate::error::Result;
+use crate::job::{JobHandle, start};
+use crate::snapshot::{self, DirectoryStore, MemoryStore};
+use crate::source::Source;
+
+/// Where a job keeps its checkpoints.
+#[derive(Clone, Debug)]
+pub struct Store(pub(crate) Arc<dyn snapshot::Store>);
+
+impl Store {
+    /// A local directory; each job has a directory of its own in it. It is made at the first start.
+    pub fn directory(path: impl Into<PathBuf>) -> Self {
+        Store(Arc::new(DirectoryStore::new(path)))
+    }
+
+    /// Memory: restarts within the process find it, the next process does not. Clones are the same store.
+    pub fn memory() -> Self {
+        Store(Arc::new(MemoryStore::new()))
+    }
+}
+
+/// A flow under description, with the options of the job that will run it.
+#[derive(Debug)]
+pub struct Job {
+    name: String,
+    flow: FlowRef,
+    parallelism: u32,
+    max_parallelism: Option<u16>,
+    workers: Option<usize>,
+    checkpoints: Option<Checkpoints>,
+    store: Option<Store>,
+    restart: Restart,
+}
+
+impl Job {
+    /// A job without operators. The name is that of its directory in the store.
+    pub fn new(name: impl Into<String>) -> Self {
+        Job {
+            name: name.into(),
+            flow: FlowRef::default(),
+            parallelism: 1,
+            max_parallelism: None,
+            workers: None,
+            checkpoints: None,
+            store: None,
+            restart: Restart::never(),
+        }
+    }
+
+    /// How many instances of each operator run side by side, unless an operator has a parallelism of its own. Default: 1.
+    #[must_use]
+    pub fn parallelism(mut self, parallelism: u32) -> Self {
+        self.parallelism = parallelism;
+        self
+    }
+
+    /// The highest parallelism that the job's state can ever be restored at; fixed at the first start. Default: 128.
+    #[must_use]
+    pub fn max_parallelism(mut self, max_parallelism: u16) -> Self {
+        self.max_parallelism = Some(max_parallelism);
+        self
+    }
+
+    /// How many worker threads the job has. Default: one for each core.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// When checkpoints are taken. They need a store. Default: only when asked for, and at the end of the data.
+    #[must_use]
+    pub fn checkpoints(mut self, checkpoints: Checkpoints) -> Self {
+        self.checkpoints = Some(checkpoints);
+        self
+    }
+
+    /// Where checkpoints are kept. Without a store nothing is, and a restart begins anew.
+    #[must_use]
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// What happens after a failure. Default: [`Restart::never`].
+    #[must_use]
+    pub fn restart(mut self, restart: Restart) -> Self {
+        self.restart = restart;
+        self
+    }
+
+    /// Adds a source. `name` is its uid as well, unless one is given.
+    pub fn source<S: Source>(&self, name: &str, source: S) -> SourceStream<S::Item>
+    where
+        S::Item: Record,
+    {
+        SourceStream::add(&self.flow, name, source)
+    }
+
+    /// Checks the flow and the options without starting anything.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFlow`](crate::Error::InvalidFlow), with what to change.
+    pub fn check(self) -> Result<()> {
+        let keeps = Keeps { checkpoints: self.checkpoints.as_ref(), store: self.store.is_some() };
+        check(self.flow.take(), self.parallelism, self.max_parallelism, &keeps).map(drop)
+    }
+
+    /// Starts the job: from its latest checkpoint, or, where there is none, from the beginning. A job that has finished does
+    /// nothing.
+    ///
+    /// The job runs on threads of its own; the future may be awaited on any runtime.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFlow`](crate::Error::InvalidFlow) where the flow can't run, [`Error::Locked`](crate::Error::Locked) where
+    /// another process runs the job, and what is wrong with the store or the state in it.
+    pub async fn start(self) -> Result<JobHandle> {
+        let workers = self.workers;
+        start(self.into_spec(), workers).await
+    }
+
+    pub(crate) fn into_spec(self) -> JobSpec {
+        JobSpec {
+            name: self.name,
+            flow: self.flow.take(),
+            parallelism: self.parallelism,
+            max_parallelism: self.max_parallelism,
+            checkpoints: self.checkpoints,
+            store: self.store.map(|store| store.0),
+            restart: self.restart,
+            hash_seed: None,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! A running job, as its users hold it.
+//!
+//! The handle only reads counters and sends messages; the job runs on threads of its own. Dropping the last handle cancels the
+//! job as a crash would: what was not committed is not, and a next start goes on from the latest checkpoint.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use ractor::ActorRef;
+use tokio::sync::oneshot;
+
+use crate::actor::{JobEnd, JobSpec, JobStatus, Launched, RootMsg, launch, post};
+use crate::error::{Error, Result};
+use crate::executor::{Executor, Pool, build_runtime};
+use crate::ids::CheckpointId;
+
+/// What a job has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JobSummary {
+    /// True where the job had finished in an earlier run, so that nothing was done in this one.
+    pub finished_before: bool,
+    /// Checkpoints that were completed in this process.
+    pub checkpoints: u64,
+    /// Checkpoints that were given up in this process.
+    pub failed_checkpoints: u64,
+    /// Restarts of regions in this process.
+    pub restarts: u64,
+    /// The latest complete checkpoint of this process.
+    pub latest_checkpoint: Option<CheckpointId>,
+    /// By uid: what each operator counted.
+    pub operators: BTreeMap<String, OperatorSummary>,
+}
+
+/// What an operator has counted, over all its instances.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OperatorSummary {
+    /// Records that a source gave, or a sink took, over the job's whole life: a restart takes the number back to the restored
+    /// checkpoint's.
+    pub records: u64,
+    /// Records that could not be decoded or handled and were left out, in this process.
+    pub skipped: u64,
+    /// Records that were too late for every window and were dropped, in this process.
+    pub late_dropped: u64,
+}
+
+/// Stops the job when the last handle goes.
+#[derive(Debug)]
+struct Leash {
+    root: Option<ActorRef<RootMsg>>,
+    detached: OnceLock<()>,
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        if let (Some(root), None) = (&self.root, self.detached.get()) {
+            post(root, RootMsg::Cancel);
+        }
+    }
+}
+
+/// A handle on a running job; clones are handles on the same job.
+#[derive(Clone, Debug)]
+pub struct JobHandle {
+    status: Arc<JobStatus>,
+    leash: Arc<Leash>,
+}
+
+impl JobHandle {
+    /// A handle on a job that was launched.
+    pub(crate) fn new(launched: &Launched) -> Self {
+        let root = launched.root.as_ref().map(|(root, _)| root.clone());
+        JobHandle { status: launched.status.clone(), leash: Arc::new(Leash { root, detached: OnceLock::new() }) }
+    }
+
+    /// Waits for the job's end.
+    ///
+    /// # Errors
+    /// The root cause where the job failed and is not restarted; [`Error::Cancelled`] where it was cancelled.
+    pub async fn wait(&self) -> Result<JobSummary> {
+        let mut end = self.status.end();
+        let end = end.wait_for(Option::is_some).await.map(|end| end.clone());
+        match end {
+            Ok(Some(JobEnd::Finished)) => Ok(self.status()),
+            Ok(Some(JobEnd::Cancelled)) => Err(Error::Cancelled),
+            Ok(Some(JobEnd::Failed(error))) => Err(error),
+            Ok(None) | Err(_) => Err(Error::Engine("the job's threads are gone, and it did not say how it ended".into())),
+        }
+    }
+
+    /// Takes a checkpoint now, and waits until it is complete.
+    ///
+    /// # Errors
+    /// [`Error::CheckpointRefused`] with the reason where it is not taken or not completed; [`Error::Ended`] where the job has
+    /// ended.
+    pub async fn checkpoint(&self) -> Result<CheckpointId> {
+        let Some(root) = &self.leash.root else { return Err(Error::Ended) };
+        let (port, answer) = oneshot::channel();
+        post(root, RootMsg::Request(port.into()));
+        answer.await.unwrap_or(Err(Error::Ended))
+    }
+
+    /// Ends the job at once. What is not committed stays uncommitted, and a next start goes on from the latest checkpoint.
+    /// Returns when the job has ended.
+    ///
+    /// # Errors
+    /// The job's own error where it failed before.
+    pub async fn cancel(&self) -> Result<()> {
+        if let Some(root) = &self.leash.root {
+            post(root, RootMsg::Cancel);
+        }
+        match self.wait().await {
+            Ok(_) | Err(Error::Cancelled) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets the job run on when the last handle is dropped.
+    pub fn detach(self) {
+        self.leash.detached.get_or_init(|| ());
+    }
+
+    /// What the job has done so far.
+    pub fn status(&self) -> JobSummary {
+        let operators = self.status.operators.iter().map(|(uid, metrics)| {
+            let summary = OperatorSummary {
+                records: metrics.records.get(),
+                skipped: metrics.skipped.get(),
+                late_dropped: metrics.late_dropped.get(),
+            };
+            (uid.to_string(), summary)
+        });
+        JobSummary {
+            finished_before: self.leash.root.is_none(),
+            checkpoints: self.status.checkpoints.get(),
+            failed_checkpoints: self.status.failed_checkpoints.get(),
+            restarts: self.status.restarts.get(),
+            latest_checkpoint: self.status.latest(),
+            operators: operators.collect(),
+        }
+    }
+}
+
+/// Runs a job on a thread and workers of its own.
+pub(crate) async fn start(spec: JobSpec, workers: Option<usize>) -> Result<JobHandle> {
+    let (tell, told) = oneshot::channel();
+    let name = format!("tidegate-{}", spec.name);
+    let thread = std::thread::Builder::new().name(name).spawn(move || run(spec, workers, tell));
+    thread.map_err(|error| Error::Engine(format!("the job's thread could not be started: {error}")))?;
+    told.await.unwrap_or_else(|_| Err(Error::Engine("the job's thread died while it started".into())))
+}
+
+/// The job's own thread, from its start to its end.
+fn run(spec: JobSpec, workers: Option<usize>, tell: oneshot::Sender<Result<JobHandle>>) {
+    let runtime = match build_runtime(&spec.name, workers) {
+        Ok(runtime) => runtime,
+        Err(error) => return drop(tell.send(Err(error))),
+    };
+    let executor: Arc<dyn Executor> = Arc::new(Pool::new(runtime.handle().clone()));
+    runtime.block_on(async {
+        match launch(spec, executor).await {
+            Err(error) => drop(tell.send(Err(error))),
+            Ok(launched) => {
+                drop(tell.send(Ok(JobHandle::new(&launched))));
+                if let Some((_, root)) = launched.root
+                    && let Err(error) = root.await
+                {
+                    launched.status.ended(JobEnd::Failed(Error::Engine(format!("the root of the job panicked: {error}"))));
+                }
+            }
+        }
+    });
+    runtime.shutdown_background();
+}
