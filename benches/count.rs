@@ -3,10 +3,11 @@
 //!     cargo bench --bench count -- --p 1,2 --runs 5 --keys 10000000
 
 mod by_hand;
+mod engine;
 mod harness;
 
 use clap::Parser;
-use harness::{Args, Case, alone, interleave};
+use harness::{Args, Case, compare, interleave};
 
 /// Records, and the checksum that all engines come to at this number of them and a million keys.
 const AGREED: (u64, u64) = (20_000_000, 310_127_995_245_733);
@@ -20,10 +21,19 @@ fn main() {
         if args.variants {
             variants(case, n, args.keys);
         } else {
-            // The engine's run is the second argument of `harness::compare`, which takes the place of `alone`.
-            alone(case, || by_hand::count(p, n, args.keys));
+            compare(case, || by_hand::count(p, n, args.keys), || count(p, n, args.keys));
         }
     }
+}
+
+fn count(p: usize, n: u64, keys: u64) -> by_hand::Outcome {
+    engine::run(p, n, |job, sum| {
+        job.source("indices", engine::Made::new(p, n, move |i| (by_hand::count_key(i, keys), 1u64)))
+            .key_by(|(key, _)| *key)
+            .count()
+            .sink("sum", engine::Sum::new(sum, |(key, count): &(u64, u64)| by_hand::emitted(*key, *count)));
+        job
+    })
 }
 
 fn variants(case: Case, n: u64, keys: u64) {

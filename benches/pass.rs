@@ -3,10 +3,11 @@
 //!     cargo bench --bench pass -- --runs 5
 
 mod by_hand;
+mod engine;
 mod harness;
 
 use clap::Parser;
-use harness::{Args, Case, alone, interleave};
+use harness::{Args, Case, compare, interleave};
 
 /// Records, and the checksum that all engines come to at this number of them.
 const AGREED: (u64, u64) = (50_000_000, 7_410_554_046_003_852_508);
@@ -18,9 +19,19 @@ fn main() {
     if args.variants {
         variants(case, n);
     } else {
-        // The engine's run is the second argument of `harness::compare`, which takes the place of `alone`.
-        alone(case, || by_hand::pass(n));
+        compare(case, || by_hand::pass(n), || pass(n));
     }
+}
+
+fn pass(n: u64) -> by_hand::Outcome {
+    engine::run(1, n, |job, sum| {
+        job.source("indices", engine::Made::new(1, n, by_hand::mix))
+            .map(by_hand::scale)
+            .filter(|x| by_hand::keeps(*x))
+            .map(by_hand::fold)
+            .sink("sum", engine::Sum::new(sum, |x: &u64| *x));
+        job
+    })
 }
 
 fn variants(case: Case, n: u64) {
