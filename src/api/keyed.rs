@@ -4,14 +4,14 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::stream::{Record, Stream, stepwise};
+use super::stream::{Record, Stream};
 use super::wire::plain_port;
 use crate::chain::{Fold, Folding};
 use crate::error::BoxError;
 use crate::frame::Keyed;
 use crate::key::Key;
 use crate::operator::Aggregate;
-use crate::plan::{AnyLink, Opening, Routing};
+use crate::plan::{AnyLink, Opening, Routing, link};
 
 /// A stream whose records with equal keys go to the same task.
 pub struct KeyedStream<K, T> {
@@ -55,9 +55,8 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
             let next = opening.take_next()?;
             let place = (opening.context.groups, opening.owned(), key_hash::<K>(&opening));
             let states = std::mem::take(&mut opening.restored.states);
-            let fold = Fold::open(opening.operator, opening.uid.clone(), folding.clone(), place, states)?;
-            let ended = opening.restored.ended;
-            Ok(stepwise(fold, ended, next, opening))
+            let fold = Fold::open(opening.operator, opening.uid, folding.clone(), place, states, next)?;
+            Ok(link::<Keyed<K, T>>(Box::new(fold)))
         })
     }
 

@@ -117,6 +117,33 @@ fn push_whole<T>(lane: &mut Lane<T>, batch: &mut Batch<T>) -> Result<Flow, Halt>
     Ok(Flow::Drained)
 }
 
+impl<T, P: Partitioner<T>> Exchange<T, P> {
+    /// Moves records that have neither timestamps nor marks between them, each to its edge.
+    fn scatter(&mut self, values: &mut Vec<T>) -> Result<Flow, Halt> {
+        let mut records = values.drain(..);
+        let mut refused = None;
+        for value in records.by_ref() {
+            let edge = self.partitioner.edge_of(&value);
+            let lane = self.lanes.get_mut(edge).ok_or("a record was routed to an edge that does not exist")?;
+            if lane.open.values.len() >= BATCH_RECORDS && !lane.send_full()? {
+                refused = Some(value);
+                break;
+            }
+            lane.open.values.push(value);
+        }
+        let Some(refused) = refused else { return Ok(Flow::Drained) };
+        let rest: Vec<T> = std::iter::once(refused).chain(records.by_ref()).collect();
+        drop(records);
+        values.extend(rest);
+        Ok(Flow::Full)
+    }
+
+    /// Whether no record on its way out has a timestamp.
+    fn untimed(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.open.times.is_empty())
+    }
+}
+
 /// Moves records one by one, each to its edge, and every mark to all edges.
 impl<T, P: Partitioner<T>> Consumer<T> for Exchange<T, P> {
     type Error = Halt;
@@ -144,6 +171,9 @@ impl<T: Send + 'static, P: Partitioner<T>> Link<T> for Exchange<T, P> {
     fn push(&mut self, batch: &mut Batch<T>, _: &mut Cx) -> Result<Flow, Halt> {
         if let [lane] = self.lanes.as_mut_slice() {
             return push_whole(lane, batch);
+        }
+        if batch.times.is_empty() && batch.marks.is_empty() && self.untimed() {
+            return self.scatter(&mut batch.values);
         }
         Ok(if batch.consume(self)? { Flow::Drained } else { Flow::Full })
     }
