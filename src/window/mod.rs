@@ -10,6 +10,9 @@ mod pane;
 mod trigger;
 mod windowed;
 
+#[cfg(test)]
+mod tests;
+
 pub use assign::{Assigner, Sliding, SlidingWindows, Tumbling, Window};
 pub(crate) use operator::{Keys, Late, Name, Rules, WindowOperator};
 pub use trigger::{Count, EventTime, Purging, Trigger, TriggerContext, TriggerResult};
