@@ -38,6 +38,7 @@ mod source;
 mod chain;
 mod checkpoint;
 mod supervision;
+mod window;
 // Floor 5: execution.
 mod task;
 // Floor 6: the plan.
@@ -52,7 +53,7 @@ mod api;
 #[cfg(feature = "files")]
 mod connector;
 
-pub use api::{Job, KeyedStream, Store, OnError, Record, SinkRef, SourceStream, Stream};
+pub use api::{Job, KeyedStream, OnError, Record, SinkRef, SourceStream, Store, Stream, WindowedStream};
 pub use chain::DeadLetter;
 pub use config::{Checkpoints, Restart};
 #[cfg(feature = "files")]
@@ -69,3 +70,7 @@ pub use source::{Bounded, Poll, Records, Rejected, Source, SplitReader, Watermar
 pub use state::{KeyedState, Timers, ValueState};
 pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, secs};
 pub use timer::{TimeDomain, Timer};
+pub use window::{
+    Assigner, Count, EventTime, Purging, Sliding, SlidingWindows, Trigger, TriggerContext, TriggerResult, Tumbling, Window,
+    Windowed,
+};

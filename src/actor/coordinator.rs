@@ -117,7 +117,8 @@ impl CoordinatorState {
             }
             Action::FinalDone(id) => self.all_regions(|| RegionMsg::Finish(id)),
             Action::FailJob(reason) => {
-                let cause = Error::CheckpointRefused { reason: format!("too many checkpoints failed in a row; the last one: {reason}") };
+                let cause =
+                    Error::CheckpointRefused { reason: format!("too many checkpoints failed in a row; the last one: {reason}") };
                 self.all_regions(|| RegionMsg::Event(supervision::Event::Failed { cause: cause.clone() }));
             }
         }
@@ -141,7 +142,11 @@ impl Actor for CoordinatorActor {
     type State = CoordinatorState;
     type Arguments = CoordinatorArgs;
 
-    async fn pre_start(&self, myself: ActorRef<CoordinatorMsg>, args: CoordinatorArgs) -> Result<CoordinatorState, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<CoordinatorMsg>,
+        args: CoordinatorArgs,
+    ) -> Result<CoordinatorState, ActorProcessingErr> {
         let mut state = CoordinatorState {
             machine: Coordinator::new(args.options, args.start),
             alarm: Alarm::new(args.clock.clone()),

@@ -18,7 +18,9 @@ use crate::checkpoint::{Event, Refusal, Written};
 use crate::error::{Error, Result, chain_text, panic_text};
 use crate::executor::Executor;
 use crate::ids::{CheckpointId, Uid};
-use crate::snapshot::{CheckpointKind, CheckpointNote, JobStore, Manifest, OperatorEntry, OperatorSnapshot, TaskEntry, TaskSnapshot};
+use crate::snapshot::{
+    CheckpointKind, CheckpointNote, JobStore, Manifest, OperatorEntry, OperatorSnapshot, TaskEntry, TaskSnapshot,
+};
 use crate::supervision;
 use crate::task::TaskView;
 
@@ -27,15 +29,25 @@ pub(crate) enum KeeperMsg {
     /// Make a task's part durable, and acknowledge it.
     Persist(Box<Part>),
     ReserveIds,
-    WriteManifest { id: CheckpointId, entries: Vec<TaskEntry> },
+    WriteManifest {
+        id: CheckpointId,
+        entries: Vec<TaskEntry>,
+    },
     /// Find out whether a manifest is there; until it is known.
-    ResolveManifest { id: CheckpointId },
+    ResolveManifest {
+        id: CheckpointId,
+    },
     /// The same, after a pause.
-    ResolveLater { id: CheckpointId },
+    ResolveLater {
+        id: CheckpointId,
+    },
     Discard(TaskEntry),
     Delete(CheckpointId),
     /// Every commit is confirmed: note that the job has finished.
-    Finished { id: CheckpointId, root: ActorRef<RootMsg> },
+    Finished {
+        id: CheckpointId,
+        root: ActorRef<RootMsg>,
+    },
 }
 
 /// A task's part of a checkpoint.

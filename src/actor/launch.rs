@@ -120,7 +120,8 @@ pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result
         retained: beginning.retained,
         ids: beginning.ids,
     };
-    let root = Actor::spawn(None, Root, args).await.map_err(|error| Error::Engine(format!("the job could not be started: {error}")))?;
+    let root =
+        Actor::spawn(None, Root, args).await.map_err(|error| Error::Engine(format!("the job could not be started: {error}")))?;
     Ok(Launched { status, root: Some(root) })
 }
 

@@ -22,7 +22,7 @@ mod root;
 mod shell;
 mod status;
 
-pub(crate) use post::post;
 pub(crate) use launch::{JobSpec, Keeps, Launched, check, launch};
+pub(crate) use post::post;
 pub(crate) use root::RootMsg;
 pub(crate) use status::{JobEnd, JobStatus};

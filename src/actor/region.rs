@@ -326,7 +326,12 @@ impl Actor for RegionSupervisor {
         })
     }
 
-    async fn handle(&self, myself: ActorRef<RegionMsg>, message: RegionMsg, state: &mut RegionState) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        myself: ActorRef<RegionMsg>,
+        message: RegionMsg,
+        state: &mut RegionState,
+    ) -> Result<(), ActorProcessingErr> {
         let current = state.machine.attempt();
         match message {
             RegionMsg::Event(event) => state.feed(event, &myself),
@@ -338,7 +343,9 @@ impl Actor for RegionSupervisor {
                 }
             }
             RegionMsg::Complete(id) => state.entrants.values().for_each(|entrant| entrant.tell(Command::Complete(id))),
-            RegionMsg::Aborted(id, latest) => state.entrants.values().for_each(|entrant| entrant.tell(Command::Aborted(id, latest))),
+            RegionMsg::Aborted(id, latest) => {
+                state.entrants.values().for_each(|entrant| entrant.tell(Command::Aborted(id, latest)))
+            }
             RegionMsg::Finish(id) => {
                 state.finishing = Some(id);
                 state.feed(Event::Finish, &myself);

@@ -103,12 +103,19 @@ impl RestorePoint {
 
 /// The sources and sinks among the operators of these tasks, each once.
 fn heads_and_sinks(plan: &Plan, tasks: &[TaskId]) -> Vec<NodeId> {
-    let mut nodes: Vec<NodeId> = tasks.iter().filter_map(|task| plan.chain(*task)).flat_map(|chain| chain.nodes.clone()).collect();
+    let mut nodes: Vec<NodeId> =
+        tasks.iter().filter_map(|task| plan.chain(*task)).flat_map(|chain| chain.nodes.clone()).collect();
     nodes.sort();
     nodes.dedup();
     nodes
 }
 
 fn blame(uid: &Uid, callback: &'static str, error: crate::error::BoxError) -> Error {
-    Error::Operator { operator: uid.to_string(), task: "all".into(), callback, cause: chain_text(&*error), source: Arc::from(error) }
+    Error::Operator {
+        operator: uid.to_string(),
+        task: "all".into(),
+        callback,
+        cause: chain_text(&*error),
+        source: Arc::from(error),
+    }
 }

@@ -15,7 +15,7 @@ use crate::plan::{AnyLink, Opening, Routing, link};
 
 /// A stream whose records with equal keys go to the same task.
 pub struct KeyedStream<K, T> {
-    stream: Stream<Keyed<K, T>>,
+    pub(super) stream: Stream<Keyed<K, T>>,
 }
 
 impl<K, T> Clone for KeyedStream<K, T> {
@@ -88,7 +88,7 @@ pub(crate) fn key_hash<K: Key>(opening: &Opening) -> crate::state::KeyHasher<K> 
     })
 }
 
-struct Aggregating<A>(A);
+pub(super) struct Aggregating<A>(pub(super) A);
 
 impl<A: Aggregate> Folding for Aggregating<A> {
     type In = A::In;
@@ -110,7 +110,7 @@ impl<A: Aggregate> Folding for Aggregating<A> {
     }
 }
 
-struct Reducing<T, F>(F, PhantomData<fn() -> T>);
+pub(super) struct Reducing<T, F>(pub(super) F, pub(super) PhantomData<fn() -> T>);
 
 impl<T, F> Folding for Reducing<T, F>
 where
@@ -134,7 +134,7 @@ where
     }
 }
 
-struct Counting<T>(PhantomData<fn() -> T>);
+pub(super) struct Counting<T>(pub(super) PhantomData<fn() -> T>);
 
 impl<T: Send + 'static> Folding for Counting<T> {
     type In = T;

@@ -8,6 +8,7 @@ mod keyed;
 mod on_error;
 mod sources;
 mod stream;
+mod windowed;
 mod wire;
 
 pub use job::{Job, Store};
@@ -15,4 +16,5 @@ pub use keyed::KeyedStream;
 pub use on_error::OnError;
 pub use sources::SourceStream;
 pub use stream::{Record, SinkRef, Stream};
+pub use windowed::WindowedStream;
 pub(crate) use wire::FlowRef;

@@ -8,6 +8,8 @@ mod flat_map;
 mod fold;
 mod key_by;
 mod map;
+#[cfg(test)]
+pub(crate) mod script;
 mod sink;
 mod steps;
 mod tee;

@@ -7,18 +7,21 @@ mod carried;
 mod growth;
 mod keyed;
 mod list;
+mod marked;
 mod restore;
 mod segment;
 mod table;
 mod table_view;
 mod timers;
 mod view;
+mod walk;
 
 #[cfg(test)]
 mod tests;
 
 pub use keyed::{KeyedState, ValueState};
 pub(crate) use list::{ListView, read_list};
+pub(crate) use marked::MarkedTables;
 pub(crate) use restore::table as read_table;
 pub(crate) use segment::SEGMENT_ENTRIES;
 pub(crate) use table::{KeyHasher, KeyedTable};
@@ -26,3 +29,4 @@ pub(crate) use table_view::{DescribedView, TableView};
 pub use timers::Timers;
 pub(crate) use timers::{DueTimer, TIMERS};
 pub(crate) use view::{Block, RestoredStates, StateDescriptor, StateKind, StateView};
+pub(crate) use walk::Cursor;

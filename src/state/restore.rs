@@ -9,7 +9,7 @@ use std::ops::Range;
 use serde::de::DeserializeOwned;
 
 use crate::codec::Reader;
-use crate::error::{Error, Result};
+use crate::error::{BoxError, Error, Result};
 use crate::ids::KeyGroup;
 use crate::key::KeyGroups;
 
@@ -36,23 +36,55 @@ where
         *expected.entry(block.group).or_insert(0) += entries_at_most(block);
     }
     let expected = |group| expected.get(&Some(group)).copied().unwrap_or(0);
-    let mut table = KeyedTable::with_room(groups, owned, KeyHasher::clone(hasher), expected);
-    for block in blocks {
-        let group = group_of(name, &block, &table)?;
-        read(name, &block, |reader| {
-            let (key, value) = (reader.next::<K>()?, reader.next::<V>()?);
-            let hash = hasher(&key);
-            let found = groups.of(hash);
-            if found != group {
-                return Err(format!("its key hashes into key group {found}").into());
-            }
-            match table.insert(hash, &key, value) {
-                None => Ok(()),
-                Some(_) => Err("its key was there before".into()),
-            }
-        })?;
-    }
+    let mut table = KeyedTable::with_room(groups, owned.clone(), KeyHasher::clone(hasher), expected);
+    Keyed { name, groups, owned, hasher }.entries(blocks, |hash, key, value| match table.insert(hash, &key, value) {
+        None => Ok(()),
+        Some(_) => Err("its key was there before".into()),
+    })?;
     Ok(table)
+}
+
+/// A keyed state that is read: its name, and whose keys may be in it.
+pub(super) struct Keyed<'a, K> {
+    pub(super) name: &'a str,
+    pub(super) groups: KeyGroups,
+    pub(super) owned: Range<u16>,
+    pub(super) hasher: &'a KeyHasher<K>,
+}
+
+impl<K: DeserializeOwned> Keyed<'_, K> {
+    /// Hands out every entry with its key's hash.
+    ///
+    /// # Errors
+    /// [`Error::StateMismatch`] where an entry cannot be read, lies in another key group than its block says, or is refused.
+    pub(super) fn entries<V: DeserializeOwned>(
+        &self,
+        blocks: Vec<Block>,
+        mut entry: impl FnMut(u64, K, V) -> Result<(), BoxError>,
+    ) -> Result<()> {
+        for block in blocks {
+            let group = self.group_of(&block)?;
+            read(self.name, &block, |reader| {
+                let (key, value) = (reader.next::<K>()?, reader.next::<V>()?);
+                let hash = (self.hasher)(&key);
+                match self.groups.of(hash) {
+                    found if found == group => entry(hash, key, value),
+                    found => Err(format!("its key hashes into key group {found}").into()),
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The key group of a block, if this instance owns it.
+    fn group_of(&self, block: &Block) -> Result<KeyGroup> {
+        let Range { start, end } = self.owned;
+        match block.group {
+            Some(group) if self.owned.contains(&group.0) => Ok(group),
+            Some(_) => Err(mismatch(self.name, block, &format!("this instance owns the key groups {start}..{end}"))),
+            None => Err(mismatch(self.name, block, "it is keyed, and has entries without a key group")),
+        }
+    }
 }
 
 /// Reads the items of an operator's list from its blocks.
@@ -78,18 +110,8 @@ fn entries_at_most(block: &Block) -> usize {
     usize::try_from(block.entries).unwrap_or(usize::MAX).min(block.bytes.len())
 }
 
-/// The key group of a block, if this instance owns it.
-fn group_of<K, V>(name: &str, block: &Block, table: &KeyedTable<K, V>) -> Result<KeyGroup> {
-    let owned = table.owned();
-    match block.group {
-        Some(group) if owned.contains(&group.0) => Ok(group),
-        Some(_) => Err(mismatch(name, block, &format!("this instance owns the key groups {}..{}", owned.start, owned.end))),
-        None => Err(mismatch(name, block, "it is keyed, and has entries without a key group")),
-    }
-}
-
 /// Reads as many entries as a block says it has, and no byte is left over.
-fn read(name: &str, block: &Block, mut entry: impl FnMut(&mut Reader<'_>) -> Result<(), crate::BoxError>) -> Result<()> {
+fn read(name: &str, block: &Block, mut entry: impl FnMut(&mut Reader<'_>) -> Result<(), BoxError>) -> Result<()> {
     let mut reader = Reader::new(&block.bytes);
     for at in 1..=block.entries {
         let read = entry(&mut reader);

@@ -31,6 +31,11 @@ impl<K, V> TableView<K, V> {
         self.shares.iter().flat_map(|(group, entries)| entries.iter().map(move |(key, value)| (*group, key, value)))
     }
 
+    /// The shares with their key groups.
+    pub(super) fn shares(&self) -> impl Iterator<Item = (KeyGroup, &Entries<K, V>)> {
+        self.shares.iter().map(|(group, entries)| (*group, &**entries))
+    }
+
     /// The number of entries.
     pub(crate) fn len(&self) -> usize {
         self.shares.iter().map(|(_, entries)| entries.len()).sum()
@@ -70,23 +75,33 @@ where
     }
 
     fn write(&self, emit: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>) -> Result<(), BoxError> {
-        let mut block = Block { group: None, entries: 0, bytes: Vec::new() };
-        for (group, entries) in &self.view.shares {
-            if block.group != Some(*group) {
+        let shares = self.view.shares().map(|(group, entries)| (group, (), entries));
+        write_shares(shares, emit, |(), value, out| codec::encode(value, out))
+    }
+}
+
+/// Writes the entries of shares, whose key groups ascend: each key, and what `encode` makes of its share's mark and its value.
+pub(super) fn write_shares<'a, M: Copy, K: Serialize + 'a, V: 'a>(
+    shares: impl IntoIterator<Item = (KeyGroup, M, &'a Entries<K, V>)>,
+    emit: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>,
+    encode: impl Fn(M, &V, &mut Vec<u8>) -> Result<(), BoxError>,
+) -> Result<(), BoxError> {
+    let mut block = Block { group: None, entries: 0, bytes: Vec::new() };
+    for (group, mark, entries) in shares {
+        if block.group != Some(group) {
+            flush(&mut block, emit)?;
+            block.group = Some(group);
+        }
+        for (key, value) in entries {
+            codec::encode(key, &mut block.bytes)?;
+            encode(mark, value, &mut block.bytes)?;
+            block.entries += 1;
+            if block.bytes.len() >= BLOCK_BYTES {
                 flush(&mut block, emit)?;
-                block.group = Some(*group);
-            }
-            for (key, value) in entries.iter() {
-                codec::encode(key, &mut block.bytes)?;
-                codec::encode(value, &mut block.bytes)?;
-                block.entries += 1;
-                if block.bytes.len() >= BLOCK_BYTES {
-                    flush(&mut block, emit)?;
-                }
             }
         }
-        flush(&mut block, emit)
     }
+    flush(&mut block, emit)
 }
 
 /// Hands a block out if it has entries, and makes it ready for the next ones of its group.
