@@ -62,6 +62,6 @@ pub use metrics::Counter;
 pub use operator::{Aggregate, Side, SideOutput};
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use source::{Bounded, Poll, Records, Rejected, Source, SplitReader, Watermarks};
-pub use state::{KeyedState, Timers, ValueState};
+pub use state::{KeyState, KeyTimers, ValueState};
 pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, secs};
 pub use timer::{TimeDomain, Timer};

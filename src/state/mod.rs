@@ -7,6 +7,7 @@ mod carried;
 mod growth;
 mod keyed;
 mod list;
+mod of_key;
 mod restore;
 mod segment;
 mod table;
@@ -17,11 +18,13 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use keyed::{KeyedState, ValueState};
+pub(crate) use keyed::KeyedState;
+pub use keyed::ValueState;
 pub(crate) use list::{ListView, read_list};
+pub(crate) use of_key::passed;
+pub use of_key::{KeyState, KeyTimers};
 pub(crate) use segment::SEGMENT_ENTRIES;
 pub(crate) use table::{KeyHasher, KeyedTable};
 pub(crate) use table_view::{DescribedView, TableView};
-pub use timers::Timers;
-pub(crate) use timers::{DueTimer, TIMERS};
+pub(crate) use timers::{DueTimer, TIMERS, Timers};
 pub(crate) use view::{Block, RestoredStates, StateDescriptor, StateKind, StateView};
