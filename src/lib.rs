@@ -59,7 +59,7 @@ pub use frame::Keyed;
 pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
 pub use key::Key;
 pub use metrics::Counter;
-pub use operator::{Aggregate, Side, SideOutput};
+pub use operator::{Aggregate, Context, Emitter, FinishContext, KeyedOperator, OpenContext, Side, SideEmitter, SideOutput};
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use source::{Bounded, Poll, Records, Rejected, Source, SplitReader, Watermarks};
 pub use state::{KeyState, KeyTimers, ValueState};
