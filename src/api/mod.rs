@@ -5,6 +5,10 @@
 
 mod keyed;
 mod on_error;
+#[cfg(test)]
+mod process_script;
+#[cfg(test)]
+mod process_tests;
 mod sources;
 mod stream;
 mod wire;
