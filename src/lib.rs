@@ -64,10 +64,10 @@ pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
 pub use job::{JobHandle, JobSummary, OperatorSummary};
 pub use key::Key;
 pub use metrics::Counter;
-pub use operator::{Aggregate, Side, SideOutput};
+pub use operator::{Aggregate, Context, Emitter, FinishContext, KeyedOperator, OpenContext, Side, SideEmitter, SideOutput};
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use source::{Bounded, Poll, Records, Rejected, Source, SplitReader, Watermarks};
-pub use state::{KeyedState, Timers, ValueState};
+pub use state::{KeyState, KeyTimers, ValueState};
 pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, secs};
 pub use timer::{TimeDomain, Timer};
 pub use window::{

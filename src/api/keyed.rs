@@ -4,14 +4,15 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::stream::{Record, Stream};
+use super::stream::{Record, Stream, stepwise};
 use super::wire::plain_port;
-use crate::chain::{Fold, Folding};
+use crate::chain::{Ended, Fold, Folding, KeyedParts, Process};
 use crate::error::BoxError;
 use crate::frame::Keyed;
 use crate::key::Key;
-use crate::operator::Aggregate;
+use crate::operator::{Aggregate, Instance, KeyedOperator, OpenContext};
 use crate::plan::{AnyLink, Opening, Routing, link};
+use crate::state::{KeyedState, TIMERS, Timers};
 
 /// A stream whose records with equal keys go to the same task.
 pub struct KeyedStream<K, T> {
@@ -77,6 +78,58 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
     pub fn count(&self) -> Stream<(K, u64)> {
         self.fold("count", Counting(PhantomData))
     }
+
+    /// Runs an operator of the user's: see [`KeyedOperator`], which has an example.
+    ///
+    /// `name` is the operator's uid as well, unless one is given. The factory is called for each task and attempt; it registers the
+    /// operator's states and opens its side outputs. It is not called for an instance that had ended before its last checkpoint.
+    pub fn process<O>(
+        &self,
+        name: &str,
+        factory: impl Fn(&mut OpenContext<'_, K>) -> Result<O, BoxError> + Send + Sync + 'static,
+    ) -> Stream<O::Out>
+    where
+        O: KeyedOperator<Key = K, In = T>,
+        O::Out: Record,
+    {
+        let stream = self.keyed("process", move |mut opening| {
+            let next = opening.take_next()?;
+            if opening.restored.ended {
+                let ended = Ended::<_, Keyed<K, T>, O::Out>::new(opening.uid.clone(), keyed_state::<K>(&mut opening));
+                return Ok(stepwise(ended, true, next, opening));
+            }
+            let process = open_process(&mut opening, &factory)?;
+            Ok(stepwise(process, false, next, opening))
+        });
+        if let Some(node) = stream.flow.lock().node_mut(stream.node) {
+            node.name = Some(name.to_owned());
+        }
+        stream
+    }
+}
+
+fn open_process<O: KeyedOperator>(
+    opening: &mut Opening,
+    factory: impl Fn(&mut OpenContext<'_, O::Key>) -> Result<O, BoxError>,
+) -> Result<Process<O>, BoxError> {
+    let instance = Instance {
+        attempt: opening.context.attempt,
+        index: opening.context.task.index,
+        parallelism: opening.context.parallelism,
+        restored: !opening.restored.states.states.is_empty(),
+    };
+    let stored = opening.restored.states.take(TIMERS);
+    let timers = Timers::new(opening.context.groups, opening.owned(), &key_hash(opening), stored)?;
+    let mut states = keyed_state(opening);
+    let operator = factory(&mut OpenContext::new(&mut states, &mut opening.sides, instance))?;
+    let keyed = KeyedParts { states, timers, watermark: opening.restored.watermark };
+    Ok(Process::new(opening.operator, opening.uid.clone(), operator, keyed))
+}
+
+/// The state of a keyed operator instance, with what a checkpoint kept of it.
+fn keyed_state<K: Key>(opening: &mut Opening) -> KeyedState<K> {
+    let states = std::mem::take(&mut opening.restored.states);
+    KeyedState::new(opening.context.groups, opening.owned(), key_hash(opening), states)
 }
 
 /// Computes a key's hash again, for a table that splits or grows.

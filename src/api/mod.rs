@@ -6,6 +6,10 @@
 mod job;
 mod keyed;
 mod on_error;
+#[cfg(test)]
+mod process_script;
+#[cfg(test)]
+mod process_tests;
 mod sources;
 mod stream;
 mod windowed;

@@ -90,9 +90,17 @@ impl<S: Stepwise> Steps<S> {
         if self.outs.is_full() { self.deliver(cx) } else { Ok(Flow::Drained) }
     }
 
-    /// Ends what was begun: the last record, then the watermark that is being worked off.
+    /// Ends what was begun: the last record, then the watermark that is being worked off. After most records there is nothing.
     #[inline]
     fn settle(&mut self, cx: &mut Cx) -> Result<Flow, Halt> {
+        if !self.outs.is_full() && self.advancing.is_none() && self.operator.rest(&mut self.outs) {
+            return Ok(Flow::Drained);
+        }
+        self.work_off(cx)
+    }
+
+    #[inline(never)]
+    fn work_off(&mut self, cx: &mut Cx) -> Result<Flow, Halt> {
         loop {
             if self.deliver_if_full(cx)? == Flow::Full {
                 return Ok(Flow::Full);

@@ -57,19 +57,21 @@ impl<T> Batch<T> {
     }
 
     /// Appends a record. A batch that has timestamps gets one for every record, and one without none.
+    #[inline]
     pub(crate) fn push(&mut self, value: T, time: Timestamp) {
-        self.push_time(time);
-        self.values.push(value);
-    }
-
-    /// The timestamp of the record that is appended next.
-    fn push_time(&mut self, time: Timestamp) {
         if !self.times.is_empty() {
             self.times.push(time);
         } else if time.is_some() {
-            self.times.resize(self.values.len(), Timestamp::NONE);
-            self.times.push(time);
+            self.first_time(time);
         }
+        self.values.push(value);
+    }
+
+    /// The first timestamp in the batch, of the record that is appended next.
+    #[cold]
+    fn first_time(&mut self, time: Timestamp) {
+        self.times.resize(self.values.len(), Timestamp::NONE);
+        self.times.push(time);
     }
 
     /// Puts a watermark behind the last record; a lower one in the same place gives way.

@@ -1,7 +1,7 @@
 //! The keyed states of one operator instance: a value for each name and key.
 //!
-//! Always: every access is to the current key, which the engine sets before each callback; without one there is no access. State
-//! that was restored and is not registered stays, and is part of every view. Owned by the task and used on its thread.
+//! Always: state that was restored and is not registered stays, and is part of every view. Callbacks reach it through a
+//! [`super::KeyState`] only, which is that of one key. Owned by the task and used on its thread.
 
 use std::any::{Any, type_name};
 use std::collections::BTreeMap;
@@ -45,19 +45,8 @@ impl<V> fmt::Debug for ValueState<V> {
     }
 }
 
-/// The keyed states of an operator, seen from the current key.
-///
-/// An operator registers its states when it opens and keeps the handles; in each callback it reads and writes the values that
-/// belong to the key of the record, or of the timer, that it was called for. Values of other keys are out of reach.
-///
-/// A large value that is changed in place, such as a map, should sit in an [`Arc`] and be changed with [`Arc::make_mut`]: then a
-/// checkpoint that is being written never makes a copy of more than the values that change meanwhile.
-///
-/// # Panics
-/// Every access panics where there is no current key, and where the handle comes from another operator. A panic in a callback
-/// fails the operator's region.
-pub struct KeyedState<K> {
-    current: Option<(u64, K)>,
+/// The keyed states of one operator instance, over all its keys.
+pub(crate) struct KeyedState<K> {
     states: Vec<Box<dyn Registered>>,
     carried: BTreeMap<String, Arc<CarriedState>>,
     groups: KeyGroups,
@@ -70,35 +59,7 @@ impl<K> KeyedState<K> {
     pub(crate) fn new(groups: KeyGroups, owned: Range<u16>, hasher: KeyHasher<K>, restored: RestoredStates) -> Self {
         let carried = restored.states.into_iter();
         let carried = carried.map(|(name, (descriptor, blocks))| (name, Arc::new(CarriedState::new(descriptor, blocks))));
-        KeyedState { current: None, states: Vec::new(), carried: carried.collect(), groups, owned, hasher }
-    }
-
-    /// Sets the key that every access is to, until it is set again or cleared.
-    #[inline]
-    pub(crate) fn set_current(&mut self, hash: u64, key: K) {
-        self.current = Some((hash, key));
-    }
-
-    /// Ends the access to a key, and hands it back.
-    #[inline]
-    pub(crate) fn clear_current(&mut self) -> Option<(u64, K)> {
-        self.current.take()
-    }
-
-    /// The current key and its hash.
-    #[inline]
-    pub(crate) fn current(&self) -> Option<(u64, &K)> {
-        self.current.as_ref().map(|(hash, key)| (*hash, key))
-    }
-
-    /// The current key.
-    ///
-    /// # Panics
-    /// Where there is none.
-    #[inline]
-    #[track_caller]
-    pub fn key(&self) -> &K {
-        current(&self.current).1
+        KeyedState { states: Vec::new(), carried: carried.collect(), groups, owned, hasher }
     }
 
     /// How many segments were cloned so far because a view still held them: a step that copied many should end early.
@@ -154,59 +115,22 @@ where
     }
 }
 
-impl<K: Clone + Eq + 'static> KeyedState<K> {
-    /// The table of a state, for built-in operators: they look it up once a batch instead of once a record.
-    #[track_caller]
-    pub(crate) fn table<V: 'static>(&mut self, state: ValueState<V>) -> &mut KeyedTable<K, V> {
-        table(&mut self.states, state)
-    }
-
-    /// The value of the current key.
+impl<K: 'static> KeyedState<K> {
+    /// The table of a state.
     #[inline]
     #[track_caller]
-    pub fn get<V: 'static>(&self, state: ValueState<V>) -> Option<&V> {
-        let (hash, key) = current(&self.current);
+    pub(crate) fn table<V: 'static>(&self, state: ValueState<V>) -> &KeyedTable<K, V> {
         let found = self.states.get(state.index).and_then(|found| (&**found as &dyn Any).downcast_ref::<State<K, V>>());
-        found.unwrap_or_else(|| foreign::<V>()).table.get(hash, key)
+        &found.unwrap_or_else(|| foreign::<V>()).table
     }
 
-    /// Sets the value of the current key.
+    /// The table of a state, to be changed.
     #[inline]
     #[track_caller]
-    pub fn set<V: Clone + 'static>(&mut self, state: ValueState<V>, value: V) {
-        let (hash, key) = current(&self.current);
-        table::<K, V>(&mut self.states, state).insert(hash, key, value);
-    }
-
-    /// Removes the value of the current key, and returns it.
-    #[inline]
-    #[track_caller]
-    pub fn clear<V: Clone + 'static>(&mut self, state: ValueState<V>) -> Option<V> {
-        let (hash, key) = current(&self.current);
-        table::<K, V>(&mut self.states, state).remove(hash, key)
-    }
-
-    /// The value of the current key, to be changed in place.
-    #[inline]
-    #[track_caller]
-    pub fn get_mut<V: Clone + 'static>(&mut self, state: ValueState<V>) -> Option<&mut V> {
-        let (hash, key) = current(&self.current);
-        table::<K, V>(&mut self.states, state).get_mut(hash, key)
-    }
-
-    /// The value of the current key, to be changed in place; made first where there is none.
-    #[inline]
-    #[track_caller]
-    pub fn get_or_insert_with<V: Clone + 'static>(&mut self, state: ValueState<V>, make: impl FnOnce() -> V) -> &mut V {
-        let (hash, key) = current(&self.current);
-        table::<K, V>(&mut self.states, state).get_or_insert_with(hash, key, make)
-    }
-
-    /// Changes the value of the current key, beginning with the default where there is none.
-    #[inline]
-    #[track_caller]
-    pub fn update<V: Clone + Default + 'static, R>(&mut self, state: ValueState<V>, change: impl FnOnce(&mut V) -> R) -> R {
-        change(self.get_or_insert_with(state, V::default))
+    pub(crate) fn table_mut<V: 'static>(&mut self, state: ValueState<V>) -> &mut KeyedTable<K, V> {
+        let found = self.states.get_mut(state.index);
+        let found = found.and_then(|found| (&mut **found as &mut dyn Any).downcast_mut::<State<K, V>>());
+        &mut found.unwrap_or_else(|| foreign::<V>()).table
     }
 }
 
@@ -219,22 +143,6 @@ impl<K> fmt::Debug for KeyedState<K> {
             .field("carried", &self.carried.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
-}
-
-#[inline]
-#[track_caller]
-fn current<K>(current: &Option<(u64, K)>) -> (u64, &K) {
-    match current {
-        Some((hash, key)) => (*hash, key),
-        None => panic!("keyed state was used where there is no key: it belongs to records and timers, not to opening or closing"),
-    }
-}
-
-#[inline]
-#[track_caller]
-fn table<K: 'static, V: 'static>(states: &mut [Box<dyn Registered>], state: ValueState<V>) -> &mut KeyedTable<K, V> {
-    let found = states.get_mut(state.index).and_then(|found| (&mut **found as &mut dyn Any).downcast_mut::<State<K, V>>());
-    &mut found.unwrap_or_else(|| foreign::<V>()).table
 }
 
 #[cold]

@@ -8,6 +8,7 @@ mod growth;
 mod keyed;
 mod list;
 mod marked;
+mod of_key;
 mod restore;
 mod segment;
 mod table;
@@ -19,14 +20,16 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use keyed::{KeyedState, ValueState};
+pub(crate) use keyed::KeyedState;
+pub use keyed::ValueState;
 pub(crate) use list::{ListView, read_list};
 pub(crate) use marked::MarkedTables;
+pub(crate) use of_key::passed;
+pub use of_key::{KeyState, KeyTimers};
 pub(crate) use restore::table as read_table;
 pub(crate) use segment::SEGMENT_ENTRIES;
 pub(crate) use table::{KeyHasher, KeyedTable};
 pub(crate) use table_view::{DescribedView, TableView};
-pub use timers::Timers;
-pub(crate) use timers::{DueTimer, TIMERS};
+pub(crate) use timers::{DueTimer, TIMERS, Timers};
 pub(crate) use view::{Block, RestoredStates, StateDescriptor, StateKind, StateView};
 pub(crate) use walk::Cursor;

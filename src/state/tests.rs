@@ -79,8 +79,11 @@ fn set<V>(states: &mut KeyedState<u64>, handle: ValueState<V>, key: u64, value: 
 where
     V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    states.set_current(hash(&key), key);
-    states.set(handle, value);
+    of(states, &key).set(handle, value);
+}
+
+fn of<'a>(states: &'a mut KeyedState<u64>, key: &'a u64) -> KeyState<'a, u64> {
+    KeyState::new(states, hash(key), key)
 }
 
 fn view_of(states: &mut KeyedState<u64>, name: &str) -> Arc<dyn StateView> {
@@ -196,11 +199,11 @@ fn b3_a_view_is_frozen() {
     let views = states.view();
     let before: Vec<_> = views.iter().map(|view| blocks(&**view)).collect();
     for key in 0..100 {
-        states.set_current(hash(&key), key);
-        states.update(count, |count| *count += 1);
-        states.update(seen, |seen| seen.push(7));
-        if key.is_multiple_of(3) {
-            states.clear(count);
+        let mut state = of(&mut states, &key);
+        state.update(count, |count| *count += 1);
+        state.update(seen, |seen| seen.push(7));
+        if key % 3 == 0 {
+            state.clear(count);
         }
     }
     let after: Vec<_> = views.iter().map(|view| blocks(&**view)).collect();
@@ -213,34 +216,10 @@ fn c1_each_key_has_its_own_value() {
     let mut states = states(RestoredStates::default());
     let count = states.value::<u64>("count").unwrap();
     set(&mut states, count, 1, 10);
-    states.set_current(hash(&2), 2);
-    assert_eq!(states.get(count), None);
-    assert_eq!(states.update(count, |count| *count), 0);
-    states.set_current(hash(&1), 1);
-    assert_eq!((states.key(), states.get(count)), (&1, Some(&10)));
-}
-
-#[test]
-#[should_panic(expected = "keyed state was used where there is no key")]
-fn c1_access_without_a_key_fails_loudly() {
-    let mut states = states(RestoredStates::default());
-    let count = states.value::<u64>("count").unwrap();
-    set(&mut states, count, 1, 10);
-    states.clear_current();
-    states.get(count);
-}
-
-#[test]
-fn c2_the_key_that_is_set_is_the_one_that_is_changed() {
-    let mut states = states(RestoredStates::default());
-    let count = states.value::<u64>("count").unwrap();
-    set(&mut states, count, 2, 20);
-    set(&mut states, count, 1, 10);
-    states.set_current(hash(&2), 2);
-    states.update(count, |count| *count += 1);
-    assert_eq!(states.get(count), Some(&21));
-    states.set_current(hash(&1), 1);
-    assert_eq!(states.get(count), Some(&10));
+    assert_eq!(of(&mut states, &2).get(count), None);
+    assert_eq!(of(&mut states, &2).update(count, |count| *count), 0);
+    let one = of(&mut states, &1);
+    assert_eq!((one.key(), one.get(count)), (&1, Some(&10)));
 }
 
 #[test]
@@ -249,7 +228,7 @@ fn a_name_is_one_state() {
     let count = states.value::<u64>("count").unwrap();
     let again = states.value::<u64>("count").unwrap();
     set(&mut states, count, 1, 10);
-    assert_eq!(states.get(again), Some(&10));
+    assert_eq!(of(&mut states, &1).get(again), Some(&10));
     assert!(matches!(states.value::<String>("count"), Err(Error::StateMismatch { .. })));
 }
 
@@ -260,8 +239,7 @@ fn a_handle_of_another_operator_is_a_loud_fault() {
     let handle = other.value::<String>("name").unwrap();
     let mut states = states(RestoredStates::default());
     states.value::<u64>("count").unwrap();
-    states.set_current(hash(&1), 1);
-    states.get(handle);
+    of(&mut states, &1).get(handle);
 }
 
 #[test]
@@ -280,8 +258,7 @@ fn c8_untouched_state_survives() {
     let count = registered.value::<u64>("count").unwrap();
     let untouched = read(blocks(&*view_of(&mut registered, "count")), 4, 0..4).unwrap();
     assert_eq!(contents(&untouched), (0..50).map(|key| (key, key)).collect());
-    registered.set_current(hash(&7), 7);
-    assert_eq!(registered.get(count), Some(&7));
+    assert_eq!(of(&mut registered, &7).get(count), Some(&7));
     assert_eq!(registered.view().len(), 1, "what is registered is no longer carried");
 }
 

@@ -33,16 +33,8 @@ pub(crate) struct DueTimer<K> {
     pub(crate) key: K,
 }
 
-/// The timers of an operator, seen from the current key.
-///
-/// A timer fires once. Registering the same domain and time twice for a key is one timer; timers of other keys are out of reach.
-/// An event-time timer that is registered behind the watermark fires when the watermark next advances; a processing-time timer in
-/// the past fires as soon as possible.
-///
-/// # Panics
-/// Every access panics where there is no current key.
-pub struct Timers<K> {
-    current: Option<(u64, K)>,
+/// The timers of one operator instance, over all its keys. Callbacks reach them through a [`super::KeyTimers`] only.
+pub(crate) struct Timers<K> {
     sets: KeyedTable<K, TimerSet>,
     index: TimerIndex<K>,
     /// The turn of the timer that is registered next.
@@ -70,7 +62,7 @@ impl<K: Clone + Eq> Timers<K> {
         let (stored, blocks) = stored.unwrap_or_else(|| (descriptor(), Vec::new()));
         stored.expect(&descriptor())?;
         let sets = restore::table(TIMERS, blocks, groups, owned, hasher)?;
-        let mut timers = Timers { current: None, sets, index: TimerIndex::new(), next_turn: 0 };
+        let mut timers = Timers { sets, index: TimerIndex::new(), next_turn: 0 };
         timers.rebuild(hasher);
         Ok(timers)
     }
@@ -92,11 +84,9 @@ impl<K: Clone + Eq> Timers<K> {
         });
     }
 
-    /// Registers a timer of the current key. False where it is registered already.
-    #[track_caller]
-    pub fn register(&mut self, domain: TimeDomain, time: Timestamp) -> bool {
-        let (hash, key) = current(&self.current);
-        let timer = Timer { domain, time };
+    /// Registers a timer of a key. False where it is registered already.
+    pub(crate) fn register(&mut self, hash: u64, key: &K, timer: Timer) -> bool {
+        let Timer { domain, time } = timer;
         if self.sets.get(hash, key).is_some_and(|set| set.turn(timer).is_some()) {
             return false;
         }
@@ -106,11 +96,10 @@ impl<K: Clone + Eq> Timers<K> {
         self.index.insert(domain, Place { time, turn, hash }, key.clone())
     }
 
-    /// Deletes a timer of the current key. False where there is none at exactly this time.
-    #[track_caller]
-    pub fn delete(&mut self, domain: TimeDomain, time: Timestamp) -> bool {
-        let (hash, key) = current(&self.current);
-        match take(&mut self.sets, hash, key, Timer { domain, time }) {
+    /// Deletes a timer of a key. False where there is none at exactly this time.
+    pub(crate) fn delete(&mut self, hash: u64, key: &K, timer: Timer) -> bool {
+        let Timer { domain, time } = timer;
+        match take(&mut self.sets, hash, key, timer) {
             Some(turn) => self.index.remove(domain, Place { time, turn, hash }),
             None => return false,
         }
@@ -125,18 +114,6 @@ impl<K: Clone + Eq> Timers<K> {
         Some(DueTimer { timer, hash, key })
     }
 
-    /// Sets the key that every access is to, until it is set again or cleared.
-    #[inline]
-    pub(crate) fn set_current(&mut self, hash: u64, key: &K) {
-        match &mut self.current {
-            Some((current_hash, current_key)) => {
-                *current_hash = hash;
-                current_key.clone_from(key);
-            }
-            none => *none = Some((hash, key.clone())),
-        }
-    }
-
     /// All timers, frozen.
     pub(crate) fn view(&mut self) -> Arc<dyn StateView>
     where
@@ -147,11 +124,6 @@ impl<K: Clone + Eq> Timers<K> {
 }
 
 impl<K> Timers<K> {
-    /// Ends the access to a key.
-    pub(crate) fn clear_current(&mut self) {
-        self.current = None;
-    }
-
     /// When the next timer is due.
     pub(crate) fn next_due(&self, domain: TimeDomain) -> Option<Timestamp> {
         self.index.next_due(domain)
@@ -180,15 +152,6 @@ fn take<K: Clone + Eq>(sets: &mut KeyedTable<K, TimerSet>, hash: u64, key: &K, t
     Some(turn)
 }
 
-#[inline]
-#[track_caller]
-fn current<K>(current: &Option<(u64, K)>) -> (u64, &K) {
-    match current {
-        Some((hash, key)) => (*hash, key),
-        None => panic!("timers were used where there is no key: they belong to records and timers, not to opening or closing"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -214,13 +177,11 @@ mod tests {
     }
 
     fn register(timers: &mut Timers<u64>, key: u64, domain: TimeDomain, time: i64) -> bool {
-        timers.set_current(hash(&key), &key);
-        timers.register(domain, at(time))
+        timers.register(hash(&key), &key, Timer { domain, time: at(time) })
     }
 
     fn delete(timers: &mut Timers<u64>, key: u64, domain: TimeDomain, time: i64) -> bool {
-        timers.set_current(hash(&key), &key);
-        timers.delete(domain, at(time))
+        timers.delete(hash(&key), &key, Timer { domain, time: at(time) })
     }
 
     fn pop(timers: &mut Timers<u64>, domain: TimeDomain, up_to: i64) -> Option<(i64, u64)> {
@@ -322,15 +283,6 @@ mod tests {
         (0..30).for_each(|key| assert!(delete(&mut timers, key, Event, 20)));
         assert_eq!(blocks(&*view), before);
         assert_ne!(blocks(&*timers.view()), before);
-    }
-
-    #[test]
-    #[should_panic(expected = "timers were used where there is no key")]
-    fn c1_timers_without_a_key_fail_loudly() {
-        let mut timers = fresh();
-        register(&mut timers, 1, Event, 1);
-        timers.clear_current();
-        timers.register(Event, at(2));
     }
 
     #[test]

@@ -1,0 +1,49 @@
+//! The place of a keyed operator that was restored behind its end of data.
+//!
+//! Always: its states and timers are part of every later checkpoint, as they were restored; nothing is read, and none of the user's
+//! code runs. Called by the loop of [`super::steps`], on the task's thread.
+
+use std::marker::PhantomData;
+
+use crate::error::BoxError;
+use crate::ids::Uid;
+use crate::operator::{Cx, OperatorPart, Signal};
+use crate::state::KeyedState;
+use crate::time::Timestamp;
+
+use super::steps::{Outs, Stepwise};
+
+/// Keeps what an operator left behind.
+pub(crate) struct Ended<K, In, Out> {
+    uid: Uid,
+    states: KeyedState<K>,
+    records: PhantomData<fn(In) -> Out>,
+}
+
+impl<K, In, Out> Ended<K, In, Out> {
+    /// With everything that was restored, none of it registered.
+    pub(crate) fn new(uid: Uid, states: KeyedState<K>) -> Self {
+        Ended { uid, states, records: PhantomData }
+    }
+}
+
+impl<K, In, Out> Stepwise for Ended<K, In, Out>
+where
+    K: Send + 'static,
+    In: Send + 'static,
+    Out: Send + 'static,
+{
+    type In = In;
+    type Out = Out;
+
+    fn record(&mut self, _: In, _: Timestamp, _: &mut Outs<Out>, _: &mut Cx) -> Result<(), BoxError> {
+        Err("fault of the engine: a record came behind the end of data; please report it".into())
+    }
+
+    fn checkpoint(&mut self, signal: Signal, cx: &mut Cx) -> Result<(), BoxError> {
+        if let Signal::Snapshot(_) = signal {
+            cx.parts.push(OperatorPart { uid: self.uid.clone(), views: self.states.view(), prepare: None });
+        }
+        Ok(())
+    }
+}
