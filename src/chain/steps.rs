@@ -93,6 +93,12 @@ impl<S: Stepwise> Steps<S> {
     /// Ends what was begun: the last record, then the watermark that is being worked off.
     #[inline]
     fn settle(&mut self, cx: &mut Cx) -> Result<Flow, Halt> {
+        let settled = self.advancing.is_none() && !self.outs.is_full() && self.operator.rest(&mut self.outs);
+        if settled { Ok(Flow::Drained) } else { self.settle_rest(cx) }
+    }
+
+    #[inline(never)]
+    fn settle_rest(&mut self, cx: &mut Cx) -> Result<Flow, Halt> {
         loop {
             if self.deliver_if_full(cx)? == Flow::Full {
                 return Ok(Flow::Full);
