@@ -56,6 +56,11 @@ impl<K, P> LiveWindows<K, P> {
         window.max_timestamp().plus(self.lateness)
     }
 
+    /// When a window is cleaned up, if `watermark` has come to it. A window whose lateness ends with time itself stays.
+    fn gone_by(&self, window: Window, watermark: Timestamp) -> Option<Timestamp> {
+        Some(self.gone_at(window)).filter(|gone| *gone <= watermark && *gone < Timestamp::MAX)
+    }
+
     /// Whether a record that belongs to the window comes too late for it.
     #[inline]
     pub(super) fn is_late(&self, window: Window) -> bool {
@@ -107,8 +112,8 @@ impl<K, P> LiveWindows<K, P> {
     /// What is due first at `watermark`.
     pub(super) fn due(&self, watermark: Timestamp) -> Option<Due> {
         let fire = self.windows.get(self.fired).map(|live| live.window.max_timestamp());
-        let gone = self.windows.front().map(|live| self.gone_at(live.window)).filter(|gone| *gone < Timestamp::MAX);
-        match (fire.filter(|at| *at <= watermark), gone.filter(|at| *at <= watermark)) {
+        let gone = self.windows.front().and_then(|live| self.gone_by(live.window, watermark));
+        match (fire.filter(|at| *at <= watermark), gone) {
             (Some(fire), Some(gone)) if gone < fire => Some(Due::CleanUp),
             (Some(_), _) => Some(Due::Fire),
             (None, Some(_)) => Some(Due::CleanUp),
@@ -118,8 +123,7 @@ impl<K, P> LiveWindows<K, P> {
 
     /// The window that fires next and how far its firing has come, and whether it is needed no more afterwards.
     pub(super) fn firing(&mut self, watermark: Timestamp) -> Option<(&mut LiveWindow<K, P>, &mut Cursor, bool)> {
-        let gone = self.windows.get(self.fired).map(|live| self.gone_at(live.window));
-        let last_time = gone.is_some_and(|gone| gone <= watermark && gone < Timestamp::MAX);
+        let last_time = self.windows.get(self.fired).is_some_and(|live| self.gone_by(live.window, watermark).is_some());
         Some((self.windows.get_mut(self.fired)?, &mut self.cursor, last_time))
     }
 

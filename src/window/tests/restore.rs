@@ -43,7 +43,8 @@ fn windows_of_another_size_are_restored_and_end_as_they_began() {
     let mut script = tumbling(30).open();
     script.run("a=1@5 |1");
     let mut again = tumbling(10).restore(restored(&script.stored, 0..8, 0));
-    assert_eq!(again.run("a=2@6 w9 a=3@25 w29"), "a[0,10)=2@9 w9 a[0,30)=1@29 a[20,30)=3@29 w29");
+    assert_eq!(again.run("a=2@6 w9 a=3@25 a=4@15 w19"), "a[0,10)=2@9 w9 a[10,20)=4@19 w19");
+    assert_eq!(again.run("w29"), "a[0,30)=1@29 a[20,30)=3@29 w29");
 }
 
 #[test]
