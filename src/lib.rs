@@ -51,6 +51,8 @@ mod job;
 mod api;
 #[cfg(feature = "files")]
 mod connector;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use api::{Job, KeyedStream, Store, OnError, Record, SinkRef, SourceStream, Stream};
 pub use chain::DeadLetter;

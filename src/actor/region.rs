@@ -253,7 +253,7 @@ impl RegionState {
         let executor = &self.args.common.executor;
         let driver = Driver { id, bell, uids: uids.to_vec(), clock: executor.clock(), steps: executor.steps() };
         let region = myself.clone();
-        executor.spawn(Box::pin(async move {
+        executor.spawn(id, Box::pin(async move {
             let (ending, task) = drive(driver, task).await;
             // The failure is told before the task is dropped: what its neighbours find then comes later.
             if let Ending::Failed(cause) = ending {
