@@ -126,7 +126,7 @@ impl RegionState {
                 self.abandoned = self.entrants.is_empty();
                 self.each(&tasks, |entrant| entrant.tell(Command::Cancel));
             }
-            Action::FinishTasks { tasks, .. } => self.release(&tasks),
+            Action::FinishTasks { .. } => self.release(),
             Action::ReportRestart { cause, restarts } => {
                 self.args.common.status.restarts.add(1);
                 tracing::warn!(region = %self.args.id, %cause, restarts, "a region failed and is restarted");
@@ -266,22 +266,21 @@ impl RegionState {
         Ok(())
     }
 
-    /// Lets those go that have committed what the final checkpoint allows; the others when they say so.
-    fn release(&mut self, tasks: &[TaskId]) {
+    /// Lets all tasks go once each has committed what the final checkpoint allows: one that went before would take with it those
+    /// that still read from it, and what they have to say of a commit that fails.
+    fn release(&self) {
         let Some(last) = self.finishing else { return };
         let restored_there = self.point >= Some(last);
-        self.each(tasks, |entrant| {
-            if restored_there || entrant.committed >= Some(last) {
-                entrant.tell(Command::Release);
-            }
-        });
+        if restored_there || self.entrants.values().all(|entrant| entrant.committed >= Some(last)) {
+            self.entrants.values().for_each(|entrant| entrant.tell(Command::Release));
+        }
     }
 
     fn committed(&mut self, task: TaskId, id: CheckpointId) {
         if let Some(entrant) = self.entrants.get_mut(&task) {
             entrant.committed = Some(id);
         }
-        self.release(&[task]);
+        self.release();
     }
 }
 

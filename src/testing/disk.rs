@@ -73,6 +73,11 @@ impl Disk {
         self.planned.lock().unwrap_or_else(PoisonError::into_inner).push(planned);
     }
 
+    /// Forgets all planned faults.
+    pub fn heal(&self) {
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The paths of all files.
     pub fn files(&self) -> Vec<String> {
         self.files.files()
