@@ -191,6 +191,7 @@ impl RegionState {
             metrics: common.status.operators.clone(),
             restored: self.point,
         };
+        self.reset_counters();
         for opener in wire(&common.plan, &self.args.tasks, &context) {
             let reach = Reach::Lane(opener.commands.clone());
             self.entrants.insert(opener.id, Entrant { reach, committed: None });
@@ -202,6 +203,14 @@ impl RegionState {
                 post(&myself, RegionMsg::Opened(Box::new(opened)));
             }));
         }
+    }
+
+    /// What was counted over the job's life is in the state: each task adds its part when it opens.
+    fn reset_counters(&self) {
+        let common = &self.args.common;
+        let nodes = self.args.tasks.iter().filter_map(|task| common.plan.chain(*task)).flat_map(|chain| &chain.nodes);
+        let uids = nodes.filter_map(|node| common.plan.uid(*node));
+        uids.filter_map(|uid| common.status.operators.get(uid)).for_each(|metrics| metrics.records.set(0));
     }
 
     fn surroundings(&self, opener: &Opener, attempt: Attempt, presence: &Presence, myself: &ActorRef<RegionMsg>) -> Surroundings {

@@ -19,7 +19,7 @@ pub enum SourceCall {
     Splits,
     /// Opens a split.
     Open,
-    /// Reads from one.
+    /// Reads from one, while there is no pause.
     Poll,
 }
 
@@ -138,21 +138,17 @@ impl<T: Clone + Send + Sync + 'static> SplitReader for ScriptReader<T> {
     type Position = u64;
 
     fn poll(&mut self, out: &mut Records<'_, T>, waker: &Waker) -> Result<Poll, BoxError> {
-        self.script.call(SourceCall::Poll)?;
-        if self.pauses(waker) {
+        let over = self.script.endless && self.next >= self.records.len() as u64;
+        if self.pauses(waker) || over {
             return Ok(Poll::Pending);
         }
+        self.script.call(SourceCall::Poll)?;
         let to = self.limit().min(self.next + out.room() as u64);
         let records = self.records.get(self.next as usize..to as usize).unwrap_or_default();
         out.extend(records.iter().cloned());
-        let read_something = to > self.next;
         self.next = to.max(self.next);
-        let at_end = self.next >= self.records.len() as u64;
-        Ok(match (at_end, self.script.endless) {
-            (true, false) => Poll::Ended,
-            (true, true) if !read_something => Poll::Pending,
-            _ => Poll::Ready,
-        })
+        let ended = self.next >= self.records.len() as u64 && !self.script.endless;
+        Ok(if ended { Poll::Ended } else { Poll::Ready })
     }
 
     fn position(&self) -> u64 {
