@@ -52,6 +52,8 @@ mod job;
 mod api;
 #[cfg(feature = "files")]
 mod connector;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use api::{Job, KeyedStream, OnError, Record, SinkRef, SourceStream, Store, Stream, WindowedStream};
 pub use chain::DeadLetter;

@@ -126,7 +126,7 @@ impl RegionState {
                 self.abandoned = self.entrants.is_empty();
                 self.each(&tasks, |entrant| entrant.tell(Command::Cancel));
             }
-            Action::FinishTasks { tasks, .. } => self.release(&tasks),
+            Action::FinishTasks { .. } => self.release(),
             Action::ReportRestart { cause, restarts } => {
                 self.args.common.status.restarts.add(1);
                 tracing::warn!(region = %self.args.id, %cause, restarts, "a region failed and is restarted");
@@ -191,6 +191,7 @@ impl RegionState {
             metrics: common.status.operators.clone(),
             restored: self.point,
         };
+        self.reset_counters();
         for opener in wire(&common.plan, &self.args.tasks, &context) {
             let reach = Reach::Lane(opener.commands.clone());
             self.entrants.insert(opener.id, Entrant { reach, committed: None });
@@ -202,6 +203,14 @@ impl RegionState {
                 post(&myself, RegionMsg::Opened(Box::new(opened)));
             }));
         }
+    }
+
+    /// What was counted over the job's life is in the state: each task adds its part when it opens.
+    fn reset_counters(&self) {
+        let common = &self.args.common;
+        let nodes = self.args.tasks.iter().filter_map(|task| common.plan.chain(*task)).flat_map(|chain| &chain.nodes);
+        let uids = nodes.filter_map(|node| common.plan.uid(*node));
+        uids.filter_map(|uid| common.status.operators.get(uid)).for_each(|metrics| metrics.records.set(0));
     }
 
     fn surroundings(&self, opener: &Opener, attempt: Attempt, presence: &Presence, myself: &ActorRef<RegionMsg>) -> Surroundings {
@@ -253,7 +262,7 @@ impl RegionState {
         let executor = &self.args.common.executor;
         let driver = Driver { id, bell, uids: uids.to_vec(), clock: executor.clock(), steps: executor.steps() };
         let region = myself.clone();
-        executor.spawn(Box::pin(async move {
+        executor.spawn(id, Box::pin(async move {
             let (ending, task) = drive(driver, task).await;
             // The failure is told before the task is dropped: what its neighbours find then comes later.
             if let Ending::Failed(cause) = ending {
@@ -266,22 +275,21 @@ impl RegionState {
         Ok(())
     }
 
-    /// Lets those go that have committed what the final checkpoint allows; the others when they say so.
-    fn release(&mut self, tasks: &[TaskId]) {
+    /// Lets all tasks go once each has committed what the final checkpoint allows: one that went before would take with it those
+    /// that still read from it, and what they have to say of a commit that fails.
+    fn release(&self) {
         let Some(last) = self.finishing else { return };
         let restored_there = self.point >= Some(last);
-        self.each(tasks, |entrant| {
-            if restored_there || entrant.committed >= Some(last) {
-                entrant.tell(Command::Release);
-            }
-        });
+        if restored_there || self.entrants.values().all(|entrant| entrant.committed >= Some(last)) {
+            self.entrants.values().for_each(|entrant| entrant.tell(Command::Release));
+        }
     }
 
     fn committed(&mut self, task: TaskId, id: CheckpointId) {
         if let Some(entrant) = self.entrants.get_mut(&task) {
             entrant.committed = Some(id);
         }
-        self.release(&[task]);
+        self.release();
     }
 }
 

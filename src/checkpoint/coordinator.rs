@@ -97,13 +97,13 @@ impl<E> Coordinator<E> {
     fn apply(&mut self, event: Event<E>, now: Moment) {
         match event {
             Event::RegionUp { region, attempt, members } => {
-                self.members.up(region, attempt, members);
+                self.change_members(|all| all.up(region, attempt, members));
                 if self.members.all_run() {
                     self.requests.all_run(now);
                 }
             }
             Event::RegionDown { region } => self.region_down(region, now),
-            Event::TaskEnded { task, attempt } => self.task_ended(task, attempt),
+            Event::TaskEnded { task, attempt } => self.change_members(|all| all.ended(task, attempt)),
             Event::Tick => {}
             Event::Request { token } => self.request(token, now),
             Event::Reserved { up_to } => self.ids.granted(up_to),
@@ -130,9 +130,9 @@ impl<E> Coordinator<E> {
     }
 
     /// The final checkpoint needs no second one after a restart: there is nothing that it does not hold.
-    fn task_ended(&mut self, task: TaskId, attempt: Attempt) {
+    fn change_members(&mut self, change: impl FnOnce(&mut Members)) {
         let before = self.members.all_ended();
-        self.members.ended(task, attempt);
+        change(&mut self.members);
         if let (false, true, Phase::Final(id)) = (before, self.members.all_ended(), self.phase) {
             self.actions.push(Action::FinalDone(id));
         }

@@ -452,6 +452,16 @@ fn a25_a_failed_write_of_a_snapshot_declines_only_the_checkpoint() {
 }
 
 #[test]
+fn a31_a_task_that_ends_before_all_tasks_run_has_ended() {
+    let mut bench = Bench::new(Checkpoints::manual());
+    bench.send(Event::TaskEnded { task: A, attempt: ONE });
+    bench.up(ONE);
+    assert_eq!(bench.send(Event::TaskEnded { task: B, attempt: ONE }), []);
+    let actions = bench.send(Event::TaskEnded { task: C, attempt: ONE });
+    assert!(matches!(actions.as_slice(), [Action::Trigger { .. }]), "the final one begins: {actions:?}");
+}
+
+#[test]
 fn a31_ended_tasks_go_on_taking_part() {
     let mut bench = Bench::running(every(10));
     bench.send(Event::TaskEnded { task: A, attempt: ONE });

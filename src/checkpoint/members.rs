@@ -1,6 +1,6 @@
 //! Who takes part in a checkpoint: the tasks of all regions, each in its current attempt.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checkpoint::words::Member;
 use crate::ids::{Attempt, RegionId, TaskId};
@@ -17,18 +17,25 @@ struct Task {
 #[derive(Debug)]
 pub(crate) struct Members {
     regions: BTreeMap<RegionId, Option<BTreeMap<TaskId, Task>>>,
+    /// Tasks that were parked before all tasks of their region ran.
+    early: BTreeSet<(TaskId, Attempt)>,
 }
 
 impl Members {
     /// All regions, none of which runs.
     pub(crate) fn new(regions: impl IntoIterator<Item = RegionId>) -> Self {
-        Members { regions: regions.into_iter().map(|region| (region, None)).collect() }
+        Members { regions: regions.into_iter().map(|region| (region, None)).collect(), early: BTreeSet::new() }
     }
 
     /// All tasks of a region run.
     pub(crate) fn up(&mut self, region: RegionId, attempt: Attempt, members: Vec<Member>) {
-        let tasks = members.into_iter().map(|member| (member.task, Task { attempt, source: member.source, ended: false }));
-        self.regions.insert(region, Some(tasks.collect()));
+        let mut tasks = BTreeMap::new();
+        for Member { task, source } in members {
+            let ended = self.early.contains(&(task, attempt));
+            self.early.retain(|(early, _)| *early != task);
+            tasks.insert(task, Task { attempt, source, ended });
+        }
+        self.regions.insert(region, Some(tasks));
     }
 
     /// The tasks of a region do not run any more.
@@ -39,9 +46,12 @@ impl Members {
     /// A task is parked; what an older attempt says does not count.
     pub(crate) fn ended(&mut self, task: TaskId, attempt: Attempt) {
         let mut tasks = self.regions.values_mut().flatten();
-        let task = tasks.find_map(|tasks| tasks.get_mut(&task)).filter(|task| task.attempt == attempt);
-        if let Some(task) = task {
-            task.ended = true;
+        match tasks.find_map(|tasks| tasks.get_mut(&task)) {
+            Some(found) if found.attempt == attempt => found.ended = true,
+            Some(_) => {}
+            None => {
+                self.early.insert((task, attempt));
+            }
         }
     }
 

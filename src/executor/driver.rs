@@ -49,20 +49,26 @@ pub(crate) async fn drive(driver: Driver, mut task: Task) -> (Ending, Task) {
 impl Driver {
     /// One turn: some steps, until the task has nothing to do or others should have theirs.
     fn turn(&self, task: &mut Task, sleep: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<Ending> {
-        let mut registered = false;
-        for _ in 0..self.steps {
+        let (mut registered, mut left) = (false, self.steps);
+        while left > 0 {
             let until = match self.step(task, cx) {
                 Err(ending) => return Poll::Ready(ending),
                 Ok(Progress::Done) => return Poll::Ready(Ending::Done),
-                Ok(Progress::Ready) => continue,
+                Ok(Progress::Ready) => {
+                    left -= 1;
+                    continue;
+                }
                 Ok(Progress::Idle(until)) => until,
                 Ok(Progress::Blocked) => None,
             };
-            if registered && self.falls_asleep(until, sleep, cx) {
+            if !registered {
+                self.bell.register(cx.waker());
+                registered = true;
+            } else if self.falls_asleep(until, sleep, cx) {
                 return Poll::Pending;
+            } else {
+                left -= 1;
             }
-            self.bell.register(cx.waker());
-            registered = true;
         }
         cx.waker().wake_by_ref();
         Poll::Pending

@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub(crate) use driver::{Driver, Ending, drive};
 pub(crate) use pool::{Pool, build_runtime};
 
+use crate::ids::TaskId;
 use crate::time::Clock;
 
 /// A future that an executor runs.
@@ -20,8 +21,8 @@ pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Runs drivers and blocking work, and knows what time it is.
 pub(crate) trait Executor: Send + Sync + std::fmt::Debug {
-    /// Runs a task's driver.
-    fn spawn(&self, driver: Running);
+    /// Runs the driver of this task.
+    fn spawn(&self, task: TaskId, driver: Running);
 
     /// Runs work that may block.
     fn offload(&self, work: Box<dyn FnOnce() + Send>);

@@ -6,6 +6,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::{Executor, Running};
 use crate::error::{Error, Result};
+use crate::ids::TaskId;
 use crate::time::{Clock, SystemClock};
 
 /// Steps before a driver lets others have their turn: enough that a hand-over costs nothing beside them, few enough that none
@@ -38,7 +39,7 @@ pub(crate) fn build_runtime(job: &str, workers: Option<usize>) -> Result<Runtime
 }
 
 impl Executor for Pool {
-    fn spawn(&self, driver: Running) {
+    fn spawn(&self, _: TaskId, driver: Running) {
         drop(self.runtime.spawn(driver));
     }
 

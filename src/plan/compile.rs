@@ -206,15 +206,22 @@ impl Plan {
     }
 }
 
-/// The connected components of tasks over edges.
+/// The connected components of tasks over edges. The instances of a sink belong together as well: a sink is taken up as a whole,
+/// and removes what no handle of the restored checkpoint knows of.
 fn regions(plan: &Plan) -> Vec<Vec<TaskId>> {
     let mut leader: BTreeMap<TaskId, TaskId> = plan.tasks().map(|task| (task, task)).collect();
+    let mut join = |one: TaskId, other: TaskId| {
+        let (a, b) = (find(&leader, one), find(&leader, other));
+        leader.insert(a.max(b), a.min(b));
+    };
     for (from, _, to) in plan.streams() {
         for (sender, receiver) in plan.pairs(from, to) {
-            let a = find(&leader, plan.task_of(from, sender));
-            let b = find(&leader, plan.task_of(to.node, receiver));
-            leader.insert(a.max(b), a.min(b));
+            join(plan.task_of(from, sender), plan.task_of(to.node, receiver));
         }
+    }
+    for (id, _) in plan.flow.nodes.iter().enumerate().filter(|(_, node)| matches!(node.kind, NodeKind::Sink { .. })) {
+        let instances = plan.parallelism.get(id).copied().unwrap_or(1);
+        (1..instances).for_each(|index| join(plan.task_of(NodeId(id), 0), plan.task_of(NodeId(id), index)));
     }
     let mut regions: BTreeMap<TaskId, Vec<TaskId>> = BTreeMap::new();
     for task in plan.tasks() {

@@ -101,6 +101,11 @@ impl MemoryStore {
         images.durable.insert(path.into(), bytes.into());
     }
 
+    /// The paths of all files, as calls see them.
+    pub(crate) fn files(&self) -> Vec<String> {
+        self.images().live.keys().cloned().collect()
+    }
+
     fn images(&self) -> MutexGuard<'_, Images> {
         self.images.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,0 +1,43 @@
+//! The kit for testing flows: whole jobs simulated under a seed, with scripted input, recorded output and planned faults.
+//!
+//! A [`Simulation`] runs the same tasks, actors and snapshot code as production, on one thread, in virtual time and in an order
+//! drawn from a seed. Always: two runs of one seed are the same, event for event; a run ends, be it by the watchdog. What outlives
+//! a process is in the [`Disk`] and in [`RecordingSink`]s; the death of a process takes from both what was not synced.
+//!
+//! ```
+//! use tidegate::testing::{End, Fault, Scripted, Simulation};
+//! use tidegate::{Checkpoints, Job, Restart, millis};
+//!
+//! let sim = Simulation::new(7);
+//! let out = sim.sink::<(u64, u64)>();
+//! let fault = Fault::panic_at(60);
+//! let job = Job::new("counts").store(sim.disk().store()).checkpoints(Checkpoints::every(millis(10)));
+//! let job = job.restart(Restart::fixed_delay(1, millis(5)));
+//! let numbers = job.source("numbers", Scripted::new([(0..100).collect()]).batches(5).pause_every(10, millis(3)));
+//! let tripped = fault.clone();
+//! numbers.map(move |n: u64| { tripped.trip(); n }).key_by(|n| n % 3).count().sink("counts", out.clone());
+//!
+//! let run = sim.run(job);
+//! assert!(matches!(run.end, End::Finished(_)), "{run}");
+//! assert!(fault.fired());
+//! assert_eq!(out.committed().len(), 100);
+//! ```
+
+mod clock;
+mod disk;
+mod executor;
+mod fault;
+mod process;
+mod recording;
+mod rng;
+mod scheduler;
+mod scripted;
+mod simulation;
+mod trace;
+
+pub use disk::{Disk, DiskCall, DiskFault, DiskState};
+pub use fault::Fault;
+pub use recording::{Recorder, RecordingSink, SinkCall, SinkEvent, TransactionId};
+pub use scripted::{ScriptReader, Scripted, SourceCall};
+pub use simulation::{End, Run, Simulation};
+pub use trace::{Happening, Trace};
