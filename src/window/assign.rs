@@ -149,10 +149,9 @@ impl Assigner for Sliding {
 
     fn windows(&self, time: Timestamp) -> SlidingWindows {
         let latest = since_start(time, self.slide_ms, self.offset_ms);
-        let room = i128::from(self.size_ms) - i128::from(latest);
-        let slide = i128::from(self.slide_ms);
-        let left = if room > 0 { (room + slide - 1) / slide } else { 0 };
-        SlidingWindows { time, latest, size: self.size_ms, slide: self.slide_ms, left: i64::try_from(left).unwrap_or(i64::MAX) }
+        let room = self.size_ms - latest;
+        let left = if room > 0 { (room - 1) / self.slide_ms + 1 } else { 0 };
+        SlidingWindows { time, latest, size: self.size_ms, slide: self.slide_ms, left }
     }
 
     fn fault(&self) -> Option<(String, &'static str)> {

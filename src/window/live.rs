@@ -100,8 +100,7 @@ impl<K, P> LiveWindows<K, P> {
 
     /// Where the window is or belongs. Windows of one record, and of records one after another, are mostly neighbours.
     fn find(&self, window: Window) -> Result<usize, usize> {
-        let near = self.last.map_or(0..0, |last| last..last + 2);
-        for near in near {
+        for near in self.last.map_or(0..0, |last| last.saturating_sub(1)..last + 2) {
             if self.windows.get(near).is_some_and(|live| live.window == window) {
                 return Ok(near);
             }
