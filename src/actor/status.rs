@@ -31,8 +31,6 @@ pub(crate) struct JobStatus {
     pub(crate) restarts: Counter,
     /// The latest complete checkpoint, 0 for none.
     latest: AtomicU64,
-    /// Regions that run.
-    pub(crate) running: Counter,
     end: watch::Sender<Option<JobEnd>>,
 }
 
@@ -44,7 +42,6 @@ impl JobStatus {
             failed_checkpoints: Counter::default(),
             restarts: Counter::default(),
             latest: AtomicU64::new(0),
-            running: Counter::default(),
             end: watch::Sender::new(None),
         }
     }

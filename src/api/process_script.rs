@@ -21,7 +21,7 @@ use crate::operator::{
 use crate::plan::{NodeId, NodeKind, Opening, OperatorMetrics, TaskContext, link, unlink};
 use crate::snapshot::RestoredOperator;
 use crate::state::{RestoredStates, ValueState};
-use crate::time::{SystemClock, Timestamp};
+use crate::time::Timestamp;
 use crate::timer::{TimeDomain, Timer};
 
 pub(super) const HASHER: KeyHasher = KeyHasher::new(7);
@@ -328,7 +328,6 @@ fn opening(next: crate::plan::AnyLink, sides: Sides, restored: Option<RestoredOp
             attempt: Attempt { epoch: 1, n: 2 },
             groups: KeyGroups::new(8),
             hasher: HASHER,
-            clock: Arc::new(SystemClock::new()),
         },
         operator: OpId(0),
         uid: Uid::new("probe"),

@@ -147,7 +147,7 @@ fn drawn(planned: &Mutex<Vec<Planned>>, call: &Call<'_>) -> Option<snapshot::Fau
     let planned = planned.lock().unwrap_or_else(PoisonError::into_inner);
     let meant = planned.iter().filter(|planned| planned.call == kind && call.path.contains(&planned.part));
     // Every fault counts the call, also where an earlier one strikes.
-    let strikes = meant.filter(|planned| planned.fault.strikes()).map(|planned| planned.effect).last()?;
+    let strikes = meant.filter(|planned| planned.fault.strikes()).fold(None, |_, planned| Some(planned.effect))?;
     Some(match strikes {
         DiskFault::Refused => snapshot::Fault::Before,
         DiskFault::Torn => snapshot::Fault::Torn,

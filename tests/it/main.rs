@@ -2,5 +2,6 @@
 
 mod common;
 mod crash;
+mod house;
 mod restarts;
 mod sinks;
