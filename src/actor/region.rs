@@ -262,15 +262,18 @@ impl RegionState {
         let executor = &self.args.common.executor;
         let driver = Driver { id, bell, uids: uids.to_vec(), clock: executor.clock(), steps: executor.steps() };
         let region = myself.clone();
-        executor.spawn(id, Box::pin(async move {
-            let (ending, task) = drive(driver, task).await;
-            // The failure is told before the task is dropped: what its neighbours find then comes later.
-            if let Ending::Failed(cause) = ending {
-                post(&region, RegionMsg::Event(Event::TaskFailed { task: id, attempt, cause }));
-            }
-            drop(task);
-            drop(presence);
-        }));
+        executor.spawn(
+            id,
+            Box::pin(async move {
+                let (ending, task) = drive(driver, task).await;
+                // The failure is told before the task is dropped: what its neighbours find then comes later.
+                if let Ending::Failed(cause) = ending {
+                    post(&region, RegionMsg::Event(Event::TaskFailed { task: id, attempt, cause }));
+                }
+                drop(task);
+                drop(presence);
+            }),
+        );
         self.feed(Event::TaskRunning { task: id, attempt }, myself);
         Ok(())
     }

@@ -16,9 +16,10 @@ use crate::state::{KeyHasher, KeyedState, KeyedTable, RestoredStates, StateDescr
 /// The name of the state that keeps the accumulators.
 const ACCUMULATORS: &str = "accumulators";
 
-/// Records whose accumulators are looked for at once, before the first of them is folded: their memory latencies overlap. Enough to
-/// keep all of a core's outstanding loads busy, few enough that what was loaded is still in the first-level cache.
-const WARMED: usize = 64;
+/// Records that are folded at a time while a view shares the table, so that a step stops soon after it has copied enough.
+const PIECE: usize = 64;
+/// Segments copied for such a piece from which on more copies are to be expected.
+const COPYING: u64 = 4;
 
 /// How a record becomes or updates an accumulator, and what is emitted then. Inlined into the loop over a batch.
 pub(crate) trait Folding: Send + Sync + 'static {
@@ -49,6 +50,10 @@ pub(crate) struct Fold<K, F: Folding> {
     /// What a checkpoint kept under other names, kept on.
     carried: KeyedState<K>,
     stage: Stage<(K, F::Out)>,
+    /// A view was taken, and writes copy what it shares.
+    copying: bool,
+    /// Scratch: the records that are folded at a time meanwhile.
+    piece: Batch<Keyed<K, F::In>>,
 }
 
 impl<K: Key, F: Folding> Fold<K, F> {
@@ -69,7 +74,17 @@ impl<K: Key, F: Folding> Fold<K, F> {
         found.expect(&descriptor)?;
         let table = read_table(ACCUMULATORS, blocks, groups, owned.clone(), &hasher)?;
         let carried = KeyedState::new(groups, owned, hasher, restored);
-        Ok(Fold { operator, uid, folding, descriptor, table, carried, stage: Stage::new(next) })
+        Ok(Fold {
+            operator,
+            uid,
+            folding,
+            descriptor,
+            table,
+            carried,
+            stage: Stage::new(next),
+            copying: false,
+            piece: Batch::new(),
+        })
     }
 
     fn snapshot(&mut self, cx: &mut Cx) {
@@ -79,34 +94,60 @@ impl<K: Key, F: Folding> Fold<K, F> {
     }
 }
 
+impl<K: Key, F: Folding> Fold<K, F> {
+    /// Folds what is in `batch` into the output.
+    fn fold_all(&mut self, batch: &mut Batch<Keyed<K, F::In>>) {
+        let (table, folding, out) = (&mut self.table, &*self.folding, &mut self.stage.out);
+        out.values.reserve(batch.len());
+        for Keyed { hash, key, value } in batch.values.drain(..) {
+            let emitted = fold(table, folding, hash, &key, value);
+            out.values.push((key, emitted));
+        }
+        std::mem::swap(&mut out.times, &mut batch.times);
+        std::mem::swap(&mut out.marks, &mut batch.marks);
+    }
+
+    /// Folds a batch, or, while a view shares the table, a piece of it; false where the step has copied enough of the table.
+    fn fold_some(&mut self, batch: &mut Batch<Keyed<K, F::In>>, cx: &mut Cx) -> bool {
+        if !self.copying {
+            self.fold_all(batch);
+            return true;
+        }
+        let mut piece = std::mem::take(&mut self.piece);
+        batch.split_front(PIECE, &mut piece);
+        let before = self.table.copies();
+        self.fold_all(&mut piece);
+        piece.clear();
+        self.piece = piece;
+        let copied = self.table.copies() - before;
+        self.copying = copied >= COPYING;
+        cx.spend(i32::try_from(copied).unwrap_or(i32::MAX))
+    }
+}
+
 impl<K: Key, F: Folding> Link<Keyed<K, F::In>> for Fold<K, F>
 where
     F::Out: Send + 'static,
 {
     fn push(&mut self, batch: &mut Batch<Keyed<K, F::In>>, cx: &mut Cx) -> std::result::Result<Flow, Halt> {
-        if self.stage.deliver(cx)? == Flow::Full {
-            return Ok(Flow::Full);
-        }
-        cx.enter(self.operator, "fold");
-        let (table, folding, out) = (&mut self.table, &*self.folding, &mut self.stage.out);
-        out.values.reserve(batch.len());
-        let mut records = batch.values.drain(..);
-        while !records.as_slice().is_empty() {
-            table.warm(records.as_slice().iter().take(WARMED).map(|record| (record.hash, &record.key)));
-            for Keyed { hash, key, value } in records.by_ref().take(WARMED) {
-                let emitted = fold(table, folding, hash, &key, value);
-                out.values.push((key, emitted));
+        loop {
+            if self.stage.deliver(cx)? == Flow::Full {
+                return Ok(Flow::Full);
+            }
+            if batch.is_empty() {
+                return Ok(Flow::Drained);
+            }
+            cx.enter(self.operator, "fold");
+            if !self.fold_some(batch, cx) {
+                return Ok(Flow::Full);
             }
         }
-        drop(records);
-        std::mem::swap(&mut out.times, &mut batch.times);
-        std::mem::swap(&mut out.marks, &mut batch.marks);
-        self.stage.deliver(cx)
     }
 
     fn signal(&mut self, signal: Signal, cx: &mut Cx) -> std::result::Result<Flow, Halt> {
         if let Signal::Snapshot(_) = signal {
             self.snapshot(cx);
+            self.copying = true;
         }
         self.stage.signal(signal, cx)
     }

@@ -102,7 +102,7 @@ impl<S: Stepwise> Steps<S> {
     #[inline(never)]
     fn work_off(&mut self, cx: &mut Cx) -> Result<Flow, Halt> {
         loop {
-            if self.deliver_if_full(cx)? == Flow::Full {
+            if self.deliver_if_full(cx)? == Flow::Full || !cx.spend(1) {
                 return Ok(Flow::Full);
             }
             if !self.operator.rest(&mut self.outs) {
@@ -126,7 +126,7 @@ impl<S: Stepwise> Steps<S> {
     }
 
     fn due(&mut self, now: Timestamp, cx: &mut Cx) -> Result<(), Halt> {
-        while !self.outs.is_full() {
+        while !self.outs.is_full() && cx.spend(1) {
             if self.finished || self.operator.due(now, &mut self.outs, cx)? {
                 break;
             }

@@ -9,6 +9,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::config::PIECES_PER_STEP;
 use crate::error::BoxError;
 use crate::frame::{Batch, InputState};
 use crate::ids::{CheckpointId, Uid};
@@ -111,6 +112,8 @@ pub(crate) struct Cx {
     pub(crate) parts: Vec<OperatorPart>,
     /// Blocking work that links have asked for.
     pub(crate) works: Vec<(OpId, Work)>,
+    /// How many more pieces of work the step may do; below zero once some link has stopped for want of them.
+    pieces: i32,
     /// The wall time of this step.
     pub(crate) wall: Timestamp,
     /// The earliest processing time at which some link has something to do, as far as links have said since the last `Due`.
@@ -123,6 +126,7 @@ impl Default for Cx {
             running: (OpId::default(), "open"),
             parts: Vec::new(),
             works: Vec::new(),
+            pieces: i32::MAX,
             wall: Timestamp::NONE,
             next_due: Timestamp::NONE,
         }
@@ -134,6 +138,23 @@ impl Cx {
     #[inline]
     pub(crate) fn enter(&mut self, operator: OpId, callback: &'static str) {
         self.running = (operator, callback);
+    }
+
+    /// A step begins.
+    pub(crate) fn begin_step(&mut self) {
+        self.pieces = PIECES_PER_STEP;
+    }
+
+    /// Takes `n` pieces of work of some ten microseconds each from the step's share; false where it is used up: the link then says
+    /// [`Flow::Full`], and goes on in the next step.
+    pub(crate) fn spend(&mut self, n: i32) -> bool {
+        self.pieces = self.pieces.saturating_sub(n);
+        self.pieces > 0
+    }
+
+    /// Whether some link stopped only because the step has done enough.
+    pub(crate) fn has_done_enough(&self) -> bool {
+        self.pieces <= 0
     }
 
     /// Some link has something to do at this processing time.

@@ -173,23 +173,6 @@ impl<K: Clone, V: Clone> KeyedTable<K, V> {
         Some(table)
     }
 
-    /// Brings the entries of some keys into the cache: looks for them without waiting for one before the next, so that their
-    /// memory latencies overlap. Worth its instructions only where the table is larger than a core's own caches.
-    #[inline]
-    pub(crate) fn warm<'a>(&self, keys: impl Iterator<Item = (u64, &'a K)>)
-    where
-        K: Eq + 'a,
-    {
-        let mut found = 0usize;
-        for (hash, key) in keys {
-            let table = self.tables.get(self.slot(hash));
-            // The first entry with the right tag is nearly always the right one; it is compared without a branch on the outcome.
-            let entry = table.and_then(|table| table.find(slot_hash(hash), |_| true));
-            found += entry.map_or(0, |(other, _)| usize::from(other == key));
-        }
-        std::hint::black_box(found);
-    }
-
     /// The value of a key, to be changed. A key that is not there copies nothing.
     #[inline]
     pub(crate) fn get_mut(&mut self, hash: u64, key: &K) -> Option<&mut V>

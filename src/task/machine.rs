@@ -156,21 +156,27 @@ impl Task {
         }
     }
 
+    /// The chain holds something: an edge is full, or the step has done enough.
+    fn stopped(&self) -> Progress {
+        if self.cx.has_done_enough() { Progress::Ready } else { Progress::Blocked }
+    }
+
     fn work(&mut self, waker: &Waker) -> Result<Progress, Halt> {
+        self.cx.begin_step();
         let now = self.parts.clock.now();
         self.obey()?;
         if self.phase == Phase::Over {
             return Ok(Progress::Done);
         }
         if self.held && self.signal(Signal::Resume)? == Flow::Full {
-            return Ok(Progress::Blocked);
+            return Ok(self.stopped());
         }
         if let Some(step) = self.steps.pop_front() {
             self.take(step)?;
             return Ok(Progress::Ready);
         }
         if self.fire_due()? == Flow::Full {
-            return Ok(Progress::Blocked);
+            return Ok(self.stopped());
         }
         if self.phase == Phase::Finishing {
             return self.finish();
@@ -308,7 +314,7 @@ impl Task {
 
     fn finish(&mut self) -> Result<Progress, Halt> {
         if self.signal(Signal::Finish)? == Flow::Full {
-            return Ok(Progress::Blocked);
+            return Ok(self.stopped());
         }
         self.signal_marks(Signal::End)?;
         self.phase = Phase::Parked;
@@ -325,7 +331,7 @@ impl Task {
             Advance::Full => {
                 self.held = true;
                 self.resize(now);
-                return Ok(Progress::Blocked);
+                return Ok(self.stopped());
             }
             Advance::Barrier(steps) => self.plan(steps),
             Advance::State(state) => self.say(state)?,

@@ -74,8 +74,13 @@ impl Scheduler {
 
     /// Polls one of the drivers that were woken; false if there is none.
     fn turn(&mut self) -> bool {
-        let woken: Vec<usize> =
-            self.drivers.iter().enumerate().filter(|(_, driver)| driver.woken.flag.load(Ordering::SeqCst)).map(|(at, _)| at).collect();
+        let woken: Vec<usize> = self
+            .drivers
+            .iter()
+            .enumerate()
+            .filter(|(_, driver)| driver.woken.flag.load(Ordering::SeqCst))
+            .map(|(at, _)| at)
+            .collect();
         if woken.is_empty() {
             return false;
         }

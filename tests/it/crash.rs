@@ -254,14 +254,11 @@ fn trouble() -> impl Strategy<Value = Trouble> {
         Just(SinkCall::Finish),
     ];
     let source = prop_oneof![Just(SourceCall::Splits), Just(SourceCall::Open), Just(SourceCall::Poll)];
-    let effect = prop_oneof![
-        Just(DiskFault::Refused),
-        Just(DiskFault::Torn),
-        Just(DiskFault::Unsynced),
-        Just(DiskFault::MaybeDone)
-    ];
+    let effect =
+        prop_oneof![Just(DiskFault::Refused), Just(DiskFault::Torn), Just(DiskFault::Unsynced), Just(DiskFault::MaybeDone)];
     let part = prop_oneof![Just(""), Just("manifest"), Just(".snap"), Just("finished"), Just("epoch")];
-    let disk = prop_oneof![4 => Just(DiskCall::Put), 1 => Just(DiskCall::Read), 1 => Just(DiskCall::Delete), 1 => Just(DiskCall::Lock)];
+    let disk =
+        prop_oneof![4 => Just(DiskCall::Put), 1 => Just(DiskCall::Read), 1 => Just(DiskCall::Delete), 1 => Just(DiskCall::Lock)];
     prop_oneof![
         3 => (1u64..150).prop_map(Trouble::Map),
         3 => (call, 1u64..12, prop_oneof![Just(1u64), Just(3u64)]).prop_map(|(call, n, times)| Trouble::Sink(call, n, times)),

@@ -1,6 +1,8 @@
 //! What a sink is told, and in which order: the phases of its transactions over checkpoints, failures and the end.
 
-use tidegate::testing::{DiskCall, DiskFault, End, Fault, RecordingSink, Scripted, Simulation, SinkCall, SinkEvent, TransactionId};
+use tidegate::testing::{
+    DiskCall, DiskFault, End, Fault, RecordingSink, Scripted, Simulation, SinkCall, SinkEvent, TransactionId,
+};
 use tidegate::{CheckpointId, Checkpoints, Error, Job, Restart, millis};
 
 use crate::common::{finished, sound};
@@ -119,7 +121,10 @@ fn f6_a_commit_that_fails_for_good_fails_the_job_and_the_next_start_commits() {
     let (out, fault) = (sim.sink(), Fault::error_at(1).times(3));
     out.plan(SinkCall::Commit, &fault);
     let run = sim.run(pass(&sim, 20, &out).restart(Restart::never()));
-    assert!(matches!(&run.end, End::Failed(Error::RestartsExhausted { cause, .. }) if cause.to_string().contains("commit")), "{run}");
+    assert!(
+        matches!(&run.end, End::Failed(Error::RestartsExhausted { cause, .. }) if cause.to_string().contains("commit")),
+        "{run}"
+    );
     finished(&sim.run(pass(&sim, 20, &out)));
     assert_eq!(out.committed(), (0..20).collect::<Vec<_>>());
     sound(&out);
