@@ -180,6 +180,9 @@ impl Link<String> for Collect {
     }
 }
 
+/// Something that a factory does.
+pub(super) type InOpen = fn(&mut OpenContext<'_, u64>) -> Result<(), BoxError>;
+
 /// How a script begins.
 #[derive(Default)]
 pub(super) struct Setup {
@@ -187,7 +190,7 @@ pub(super) struct Setup {
     pub(super) aside: bool,
     pub(super) restored: Option<RestoredOperator>,
     /// What the factory does beside making the operator.
-    pub(super) in_open: Option<fn(&mut OpenContext<'_, u64>) -> Result<(), BoxError>>,
+    pub(super) in_open: Option<InOpen>,
 }
 
 /// A [`Probe`] in its link, driven by hand.

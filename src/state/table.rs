@@ -73,7 +73,6 @@ impl<K, V> KeyedTable<K, V> {
     }
 
     /// How many segments were cloned so far because a view still held them.
-    #[cfg(test)]
     pub(crate) fn copies(&self) -> u64 {
         self.copies
     }

@@ -28,7 +28,7 @@ pub(crate) enum Event {
     /// A task has opened and runs.
     TaskRunning { task: TaskId, attempt: Attempt },
     /// A task failed; it is gone only when that is said too.
-    #[cfg_attr(not(test), expect(dead_code, reason = "who failed is evidence: it is read in traces and tests"))]
+    #[expect(dead_code, reason = "who failed is evidence: it is seen in traces")]
     TaskFailed { task: TaskId, attempt: Attempt, cause: Error },
     /// A task is gone: its driver and its calls in flight have ended.
     TaskGone { task: TaskId, attempt: Attempt },

@@ -94,7 +94,9 @@ impl File {
             } else {
                 let module = line.trim_start_matches("pub(crate) ").strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';'));
                 if let (true, Some(module)) = (in_test, module) {
-                    found.push(path.map_or(format!("{own}/{module}"), |file| format!("{beside}/{}", file.trim_end_matches(".rs"))));
+                    found.push(
+                        path.map_or(format!("{own}/{module}"), |file| format!("{beside}/{}", file.trim_end_matches(".rs"))),
+                    );
                 }
                 (in_test, path) = (false, None);
             }
