@@ -82,9 +82,13 @@ fn d14_a_full_output_stops_between_two_timers_and_loses_none() {
         said
     };
     for slow in [true, false] {
-        let said = fired(" fires event ", slow, |script, time| drop(script.watermark(time)));
+        let said = fired(" fires event ", slow, |script, time| {
+            script.watermark(time);
+        });
         assert_eq!(said.last().unwrap(), "wm 5001");
-        fired(" fires clock ", slow, |script, time| drop(script.clock(time)));
+        fired(" fires clock ", slow, |script, time| {
+            script.clock(time);
+        });
     }
 }
 
@@ -160,8 +164,7 @@ fn h9_a_side_output_carries_marks_as_the_main_one_does() {
 
 #[test]
 fn h9_a_side_output_without_a_consumer_is_refused_when_the_operator_opens() {
-    let ask: fn(&mut crate::OpenContext<'_, u64>) -> Result<(), BoxError> =
-        |ctx| Ok(drop(ctx.side(&crate::SideOutput::<u8>::new("aside"))?));
+    let ask: InOpen = |ctx| ctx.side(&crate::SideOutput::<u8>::new("aside")).map(drop);
     let setup = Setup { aside: true, in_open: Some(ask), ..Setup::default() };
     let error = Script::open(setup, &Log::default()).err().unwrap().to_string();
     assert!(error.contains("nothing consumes the side output 'aside'"), "of another type: {error}");
@@ -214,7 +217,12 @@ fn h15_finish_is_called_at_a_natural_end_only_and_never_again() {
     let finishes = |said: Vec<String>| said.iter().filter(|line| line.starts_with("finish")).count();
     let mut ended = Script::new();
     assert_eq!(finishes(ended.signal(Signal::Finish).said()), 1);
-    assert_eq!(finishes(lifecycle(|script| drop(script.record(1, 0, "count")))), 0);
+    assert_eq!(
+        finishes(lifecycle(|script| {
+            script.record(1, 0, "count");
+        })),
+        0
+    );
     let mut kept = ended.record(1, 0, "count, quiet-clock 5").snapshot();
     kept.ended = true;
     let mut restored = Script::restored(kept.clone());
@@ -268,18 +276,18 @@ fn a_timer_that_nobody_handles_is_an_error_that_says_so() {
 
 #[test]
 fn a_state_is_registered_once() {
-    let twice: fn(&mut crate::OpenContext<'_, u64>) -> Result<(), BoxError> = |ctx| Ok(drop(ctx.value::<u64>("count")?));
+    let twice: InOpen = |ctx| ctx.value::<u64>("count").map(drop).map_err(Into::into);
     let setup = Setup { in_open: Some(twice), ..Setup::default() };
     let error = Script::open(setup, &Log::default()).err().unwrap().to_string();
     assert!(error.contains("registers the state 'count' twice; give each of its states its own name"), "{error}");
-    let reserved: fn(&mut crate::OpenContext<'_, u64>) -> Result<(), BoxError> = |ctx| Ok(drop(ctx.value::<u64>("timers")?));
+    let reserved: InOpen = |ctx| ctx.value::<u64>("timers").map(drop).map_err(Into::into);
     let setup = Setup { in_open: Some(reserved), ..Setup::default() };
     assert!(Script::open(setup, &Log::default()).err().unwrap().to_string().contains("no state may be called 'timers'"));
 }
 
 #[test]
 fn a_factory_is_told_which_instance_it_makes() {
-    let check: fn(&mut crate::OpenContext<'_, u64>) -> Result<(), BoxError> = |ctx| {
+    let check: InOpen = |ctx| {
         assert_eq!((ctx.index(), ctx.parallelism(), ctx.attempt()), (0, 1, Attempt { epoch: 1, n: 2 }));
         ctx.is_restored().then_some(()).ok_or("it begins".into())
     };
