@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use super::process_script::{HASHER, InOpen, Log, Script, Setup, at};
 use crate::channel::{Bell, lane};
-use crate::error::BoxError;
 use crate::frame::{Batch, Keyed};
 use crate::gate::Steps;
 use crate::ids::{Attempt, CheckpointId, TaskId};
