@@ -2,5 +2,6 @@
 
 mod common;
 mod crash;
+mod main_job;
 mod restarts;
 mod sinks;
