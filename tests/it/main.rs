@@ -1,6 +1,8 @@
 //! Whole jobs, a file per behaviour. A test whose name begins with an id proves that statement of the semantics.
 
+mod checkpoints;
 mod common;
 mod crash;
+mod flow;
 mod restarts;
 mod sinks;
