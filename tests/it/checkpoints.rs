@@ -1,40 +1,11 @@
 //! Checkpoints of whole jobs: when one exists, what becomes of one that fails, and what a restart finds.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use tidegate::testing::{DiskCall, DiskFault, End, Fault, RecordingSink, Run, Scripted, Simulation, SinkCall, SinkEvent};
+use tidegate::testing::{DiskCall, DiskFault, End, Fault, Scripted, Simulation, SinkCall, SinkEvent};
 use tidegate::{CheckpointId, Checkpoints, Error, Job, Restart, millis, secs};
 
-use crate::common::{Counted, counted, finished, sound};
-
-/// A job with checkpoints only when asked for, that counts the numbers of one endless or ending split.
-fn count(sim: &Simulation, script: Scripted<u64>, out: &RecordingSink<Counted>) -> Job {
-    let job = Job::new("job").store(sim.disk().store()).restart(Restart::fixed_delay(2, millis(5)));
-    job.source("numbers", script).key_by(|n| n % 7).count().uid("counts").sink("out", out.clone());
-    job
-}
-
-fn numbers(n: u64) -> Scripted<u64> {
-    Scripted::new([(0..n).collect()]).batches(5).pause_every(10, millis(3))
-}
-
-/// Takes checkpoints one after the other, each some time after the one before, and then cancels.
-fn take(sim: &Simulation, job: Job, checkpoints: usize) -> (Run, Vec<Result<CheckpointId, Error>>) {
-    let answers = Arc::new(Mutex::new(Vec::new()));
-    let told = answers.clone();
-    let run = sim.run_with(job, move |job| async move {
-        for _ in 0..checkpoints {
-            tokio::time::sleep(millis(50)).await;
-            let answer = job.checkpoint().await;
-            told.lock().unwrap().push(answer);
-        }
-        tokio::time::sleep(millis(50)).await;
-        drop(job.cancel().await);
-    });
-    let answers = answers.lock().unwrap().clone();
-    (run, answers)
-}
+use crate::common::{Counted, count, counted, finished, numbers, sound, take};
 
 fn has(sim: &Simulation, part: &str) -> bool {
     sim.disk().files().iter().any(|path| path.contains(part))
@@ -221,52 +192,6 @@ fn a22_a_checkpoint_is_refused_until_all_tasks_run_and_that_is_no_failure() {
 }
 
 #[test]
-fn a31_checkpoints_go_on_when_some_inputs_have_ended() {
-    let sim = Simulation::new(11);
-    let out = sim.sink::<Counted>();
-    let describe = |endless: bool| {
-        let job = Job::new("job").store(sim.disk().store()).parallelism(2);
-        let short = job.source("short", Scripted::new([(0..10).collect::<Vec<u64>>()]));
-        let long = numbers(100);
-        let long = job.source("long", if endless { long.endless() } else { long });
-        short.union(&long).key_by(|n| n % 7).count().uid("counts").sink("out", out.clone());
-        job
-    };
-    let (run, answers) = take(&sim, describe(true), 2);
-    assert!(answers.iter().all(Result::is_ok), "{answers:?} {run}");
-    finished(&sim.run(describe(false)));
-    assert_eq!(out.sorted(), counted((0..10).chain(0..100), 7), "what had ended emitted nothing again");
-    sound(&out);
-}
-
-#[test]
-fn a36_a_failure_before_the_first_checkpoint_begins_anew() {
-    let sim = Simulation::new(12);
-    let (out, fault) = (sim.sink(), Fault::panic_at(50));
-    let job = Job::new("job").store(sim.disk().store()).restart(Restart::fixed_delay(1, millis(1)));
-    let check = fault.clone();
-    let checked = job.source("numbers", numbers(60)).map(move |n: u64| {
-        check.trip();
-        n
-    });
-    checked.key_by(|n| n % 7).count().sink("out", out.clone());
-    assert_eq!(finished(&sim.run(job)).restarts, 1);
-    assert_eq!(out.sorted(), counted(0..60, 7));
-}
-
-#[test]
-fn a36_a_failure_before_the_first_new_checkpoint_goes_back_to_the_one_it_began_from() {
-    let sim = Simulation::new(13);
-    let out = sim.sink();
-    take(&sim, count(&sim, numbers(60).endless(), &out), 1);
-    let fault = Fault::panic_at(1);
-    out.plan(SinkCall::Finish, &fault);
-    assert_eq!(finished(&sim.run(count(&sim, numbers(60), &out))).restarts, 1);
-    assert!(fault.fired());
-    assert_eq!(out.sorted(), counted(0..60, 7));
-}
-
-#[test]
 fn b2_every_record_is_on_one_side_of_the_barrier() {
     // Source, operators and sink in one task and in several: what is committed is what the positions and counts of one checkpoint say.
     for parallelism in 1..4 {
@@ -294,6 +219,51 @@ fn b2_every_record_is_on_one_side_of_the_barrier() {
 }
 
 #[test]
+fn b1_what_comes_behind_a_barrier_waits_for_the_barriers_of_the_other_inputs() {
+    let mut completed = 0;
+    for seed in 0..80 {
+        let sim = Simulation::new(seed);
+        let (out, fault) = (sim.sink(), Fault::panic_at(60 + seed));
+        let job = Job::new("job").store(sim.disk().store()).parallelism(2);
+        let job = job.checkpoints(Checkpoints::every(millis(3))).restart(Restart::fixed_delay(1, millis(1)));
+        let quick = Scripted::new([(0..80).collect()]).batches(1).pause_every(1, millis(1));
+        let slow = Scripted::new([(80..160).collect()]).batches(4).pause_every(8, millis(7));
+        let check = fault.clone();
+        let both = job.source("quick", quick).union(&job.source("slow", slow)).map(move |n: u64| {
+            check.trip();
+            n
+        });
+        both.key_by(|n| n % 7).count().sink("out", out.clone());
+        let run = sim.run(job);
+        completed += finished(&run).checkpoints;
+        assert!(fault.fired());
+        assert_eq!(out.sorted(), counted(0..160, 7), "seed {seed}: {run}");
+    }
+    assert!(completed > 400, "{completed}");
+}
+
+#[test]
+fn b2_a_barrier_waits_for_what_was_read_before_it_and_could_not_be_handed_on() {
+    for seed in 0..30 {
+        let sim = Simulation::new(seed);
+        let (out, fault) = (sim.sink(), Fault::panic_at(9000 + seed * 700));
+        let job = Job::new("job").store(sim.disk().store()).parallelism(2);
+        let job = job.checkpoints(Checkpoints::every(millis(1))).restart(Restart::fixed_delay(1, millis(1)));
+        let source = job.source("numbers", Scripted::new([(0..12).collect::<Vec<u64>>()]).batches(2)).parallelism(1);
+        let many = source.flat_map(|n: u64| (0..3000).map(move |i| n * 3000 + i)).parallelism(1);
+        let check = fault.clone();
+        let checked = many.map(move |n: u64| {
+            check.trip();
+            n
+        });
+        checked.key_by(|n| n % 5).count().sink("out", out.clone());
+        finished(&sim.run(job));
+        assert!(fault.fired());
+        assert_eq!(out.sorted(), counted(0..36_000, 5), "seed {seed}");
+    }
+}
+
+#[test]
 fn b15_a_task_whose_inputs_have_ended_still_takes_checkpoints() {
     let sim = Simulation::new(14);
     let (out, fault) = (sim.sink::<Counted>(), Fault::error_at(1).times(4));
@@ -316,75 +286,6 @@ fn b19_an_alignment_behind_full_edges_comes_to_its_end() {
     let run = sim.run(job);
     assert!(finished(&run).checkpoints > 3, "{run}");
     assert_eq!(out.committed().len(), 40 + 80_000);
-}
-
-#[test]
-fn c8_state_that_was_not_touched_is_in_the_next_checkpoint() {
-    let sim = Simulation::new(16);
-    let out = sim.sink();
-    take(&sim, count(&sim, numbers(60).endless(), &out), 1);
-    let before = sim.disk().state("job").unwrap().unwrap();
-    take(&sim, count(&sim, numbers(60).endless(), &out), 1);
-    let after = sim.disk().state("job").unwrap().unwrap();
-    assert!(after.0 > before.0);
-    let key = ("counts".to_owned(), "accumulators".to_owned());
-    assert_eq!(before.1[&key].len(), 7);
-    assert_eq!(before.1[&key], after.1[&key]);
-}
-
-#[test]
-fn c13_state_moves_with_the_parallelism() {
-    let sim = Simulation::new(17);
-    let out = sim.sink::<Counted>();
-    let describe = |parallelism: u32, upto: u64| {
-        let job = Job::new("job").store(sim.disk().store()).parallelism(parallelism);
-        let splits = (0..4).map(|split| (0..upto).map(|n| n * 4 + split).collect());
-        let script = Scripted::new(splits).batches(9).endless();
-        job.source("numbers", script).key_by(|n| n % 1000).count().uid("counts").sink("out", out.clone());
-        job
-    };
-    for (round, parallelism) in (1..).zip([4, 3, 7, 1, 2]) {
-        let (run, answers) = take(&sim, describe(parallelism, round * 250), 1);
-        assert!(answers[0].is_ok(), "{run}");
-    }
-    assert_eq!(out.sorted(), counted(0..5000, 1000));
-    sound(&out);
-}
-
-#[test]
-fn c18_an_operator_with_a_uid_finds_its_state_in_another_flow() {
-    let sim = Simulation::new(18);
-    let out = sim.sink();
-    take(&sim, count(&sim, numbers(60).endless(), &out), 1);
-    let job = Job::new("job").store(sim.disk().store());
-    let source = job.source("numbers", numbers(90));
-    source.map(|n: u64| n).filter(|_| true).key_by(|n| n % 7).count().uid("counts").sink("out", out.clone());
-    finished(&sim.run(job));
-    assert_eq!(out.sorted(), counted(0..90, 7));
-}
-
-#[test]
-fn c19_state_without_an_operator_is_refused_by_name() {
-    let sim = Simulation::new(19);
-    let out = sim.sink();
-    take(&sim, count(&sim, numbers(60).endless(), &out), 1);
-    let job = Job::new("job").store(sim.disk().store());
-    job.source("numbers", numbers(60)).key_by(|n| n % 7).count().uid("renamed").sink("out", out.clone());
-    let run = sim.run(job);
-    let End::Failed(error @ Error::StateMismatch { .. }) = &run.end else { panic!("{run}") };
-    assert!(error.to_string().contains("'counts'"), "{error}");
-}
-
-#[test]
-fn c20_new_operators_start_empty_beside_restored_ones() {
-    let sim = Simulation::new(20);
-    let (out, more) = (sim.sink(), sim.sink());
-    take(&sim, count(&sim, numbers(60).endless(), &out), 1);
-    let job = count(&sim, numbers(80), &out);
-    job.source("new", numbers(30)).key_by(|n| n % 7).count().uid("new counts").sink("more", more.clone());
-    finished(&sim.run(job));
-    assert_eq!(out.sorted(), counted(0..80, 7));
-    assert_eq!(more.sorted(), counted(0..30, 7));
 }
 
 #[test]

@@ -3,11 +3,7 @@
 use tidegate::testing::{End, Fault, RecordingSink, Run, Scripted, Simulation, SinkEvent};
 use tidegate::{Checkpoints, Error, Job, OnError, SideOutput, Store, millis};
 
-use crate::common::{counted, finished, job, sound};
-
-fn numbers(n: u64) -> Scripted<u64> {
-    Scripted::new([(0..n).collect()]).batches(5).pause_every(10, millis(3))
-}
+use crate::common::{counted, finished, job, numbers, sound};
 
 /// The problem for which a flow is refused.
 fn refused(job: Job) -> String {
@@ -29,7 +25,7 @@ fn h9_side_outputs_carry_what_the_main_output_carries() {
         let (odd, check) = (SideOutput::new("odd"), fault.clone());
         let even = job.source("numbers", numbers(100)).try_map_or(OnError::to(&odd), move |n: &u64| {
             check.trip();
-            if n % 2 == 0 { Ok(*n) } else { Err("odd") }
+            if n.is_multiple_of(2) { Ok(*n) } else { Err("odd") }
         });
         even.key_by(|n| n % 7).count().sink("main", main.clone());
         even.side(&odd).map(|letter| letter.record).sink("one", one.clone());

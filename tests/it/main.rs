@@ -6,3 +6,4 @@ mod crash;
 mod flow;
 mod restarts;
 mod sinks;
+mod state;

@@ -1,7 +1,7 @@
 //! Failures and restarts: what is restored, what counts, who is blamed, and how a job ends.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidegate::testing::{DiskCall, DiskFault, End, Fault, RecordingSink, Scripted, Simulation, SinkCall, SinkEvent, SourceCall};
@@ -189,14 +189,7 @@ fn e17_the_first_cause_is_the_cause_and_counts_once() {
 
 #[test]
 fn e18_a_failure_anywhere_is_noticed() {
-    let sinks = [
-        SinkCall::Open,
-        SinkCall::Recover,
-        SinkCall::Write,
-        SinkCall::Cut,
-        SinkCall::MakeDurable,
-        SinkCall::Finish,
-    ];
+    let sinks = [SinkCall::Open, SinkCall::Recover, SinkCall::Write, SinkCall::Cut, SinkCall::MakeDurable, SinkCall::Finish];
     for (seed, call) in (0..).zip(sinks) {
         for fault in [Fault::panic_at(1), Fault::error_at(1)] {
             let sim = Simulation::new(seed);

@@ -1,6 +1,8 @@
 //! What a sink is told, and in which order: the phases of its transactions over checkpoints, failures and the end.
 
-use tidegate::testing::{DiskCall, DiskFault, End, Fault, RecordingSink, Scripted, Simulation, SinkCall, SinkEvent, TransactionId};
+use tidegate::testing::{
+    DiskCall, DiskFault, End, Fault, RecordingSink, Scripted, Simulation, SinkCall, SinkEvent, TransactionId,
+};
 use tidegate::{CheckpointId, Checkpoints, Error, Job, Restart, millis};
 
 use crate::common::{finished, sound};
@@ -62,6 +64,25 @@ fn f3_what_was_prepared_for_an_aborted_checkpoint_is_committed_with_the_next() {
 }
 
 #[test]
+fn f3_what_was_prepared_for_an_aborted_checkpoint_is_in_the_next_one() {
+    // The process dies anywhere: also between the next manifest and its commits, which only that checkpoint knows of then.
+    let aborting = |sim: &Simulation, out: &RecordingSink<u64>| {
+        sim.disk().plan(DiskCall::Put, "manifest", DiskFault::Refused, &Fault::error_at(1));
+        pass(sim, 40, out)
+    };
+    let whole = Simulation::new(3);
+    let steps = whole.run(aborting(&whole, &whole.sink())).steps;
+    for step in 1..=steps {
+        let sim = Simulation::new(3);
+        let out = sim.sink();
+        sim.run_until(step, aborting(&sim, &out));
+        finished(&sim.run(pass(&sim, 40, &out)));
+        assert_eq!(out.committed(), (0..40).collect::<Vec<_>>(), "step {step}");
+        sound(&out);
+    }
+}
+
+#[test]
 fn f4_transactions_are_committed_in_the_order_of_their_checkpoints() {
     for seed in 0..20 {
         let sim = Simulation::new(seed);
@@ -119,7 +140,10 @@ fn f6_a_commit_that_fails_for_good_fails_the_job_and_the_next_start_commits() {
     let (out, fault) = (sim.sink(), Fault::error_at(1).times(3));
     out.plan(SinkCall::Commit, &fault);
     let run = sim.run(pass(&sim, 20, &out).restart(Restart::never()));
-    assert!(matches!(&run.end, End::Failed(Error::RestartsExhausted { cause, .. }) if cause.to_string().contains("commit")), "{run}");
+    assert!(
+        matches!(&run.end, End::Failed(Error::RestartsExhausted { cause, .. }) if cause.to_string().contains("commit")),
+        "{run}"
+    );
     finished(&sim.run(pass(&sim, 20, &out)));
     assert_eq!(out.committed(), (0..20).collect::<Vec<_>>());
     sound(&out);
