@@ -114,7 +114,7 @@ impl<T> ScriptReader<T> {
             return pending;
         }
         let Some((every, pause)) = self.script.pause else { return false };
-        if self.next % every != 0 || self.next == 0 || self.paused_at == Some(self.next) {
+        if !self.next.is_multiple_of(every) || self.next == 0 || self.paused_at == Some(self.next) {
             return false;
         }
         self.paused_at = Some(self.next);

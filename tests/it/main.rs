@@ -1,7 +1,10 @@
 //! Whole jobs, a file per behaviour. A test whose name begins with an id proves that statement of the semantics.
 
+mod checkpoints;
 mod common;
 mod crash;
 mod main_job;
+mod flow;
 mod restarts;
 mod sinks;
+mod state;
