@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ractor::ActorRef;
 use tokio::sync::oneshot;
 
-use crate::actor::{JobEnd, JobSpec, JobStatus, Launched, RootMsg, launch, post};
+use crate::actor::{JobEnd, JobSpec, JobStatus, Launched, RootMsg, RootRef, launch, post};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Pool, build_runtime};
 use crate::ids::CheckpointId;
@@ -58,7 +57,7 @@ pub struct OperatorSummary {
 /// Stops the job when the last handle goes.
 #[derive(Debug)]
 struct Leash {
-    root: Option<ActorRef<RootMsg>>,
+    root: Option<RootRef>,
     detached: OnceLock<()>,
 }
 

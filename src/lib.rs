@@ -76,3 +76,8 @@ pub use window::{
     Assigner, Count, EventTime, Purging, Sliding, SlidingWindows, Trigger, TriggerContext, TriggerResult, Tumbling, Window,
     Windowed,
 };
+
+/// The README's flow is compiled.
+#[cfg(all(doctest, feature = "files"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

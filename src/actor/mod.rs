@@ -24,5 +24,5 @@ mod status;
 
 pub(crate) use launch::{JobSpec, Keeps, Launched, check, launch};
 pub(crate) use post::post;
-pub(crate) use root::RootMsg;
+pub(crate) use root::{RootMsg, RootRef};
 pub(crate) use status::{JobEnd, JobStatus};

@@ -17,7 +17,7 @@ use super::root::{Common, RootMsg};
 use super::shell::Shell;
 use crate::channel::LaneSender;
 use crate::checkpoint::{self, Member, Refusal};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::executor::{Driver, Ending, drive};
 use crate::gate::AbortReason;
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId, Uid};

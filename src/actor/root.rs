@@ -34,6 +34,9 @@ pub(crate) enum RootMsg {
     Cancel,
 }
 
+/// How the job's handles reach the root.
+pub(crate) type RootRef = ActorRef<RootMsg>;
+
 /// What all actors of a job share.
 #[derive(Debug)]
 pub(crate) struct Common {

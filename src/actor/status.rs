@@ -40,8 +40,6 @@ pub(crate) struct JobStatus {
     pub(crate) stops: Times,
     /// The latest complete checkpoint, 0 for none.
     latest: AtomicU64,
-    /// Regions that run.
-    pub(crate) running: Counter,
     end: watch::Sender<Option<JobEnd>>,
 }
 
@@ -57,7 +55,6 @@ impl JobStatus {
             longest_step: Longest::default(),
             stops: Times::default(),
             latest: AtomicU64::new(0),
-            running: Counter::default(),
             end: watch::Sender::new(None),
         }
     }

@@ -21,4 +21,3 @@ pub use on_error::OnError;
 pub use sources::SourceStream;
 pub use stream::{Record, SinkRef, Stream};
 pub use windowed::WindowedStream;
-pub(crate) use wire::FlowRef;

@@ -21,7 +21,7 @@ use crate::operator::{
 use crate::plan::{NodeId, NodeKind, Opening, OperatorMetrics, TaskContext, link, unlink};
 use crate::snapshot::RestoredOperator;
 use crate::state::{RestoredStates, ValueState};
-use crate::time::{SystemClock, Timestamp};
+use crate::time::Timestamp;
 use crate::timer::{TimeDomain, Timer};
 
 pub(super) const HASHER: KeyHasher = KeyHasher::new(7);
@@ -180,6 +180,9 @@ impl Link<String> for Collect {
     }
 }
 
+/// Something that a factory does.
+pub(super) type InOpen = fn(&mut OpenContext<'_, u64>) -> Result<(), BoxError>;
+
 /// How a script begins.
 #[derive(Default)]
 pub(super) struct Setup {
@@ -187,7 +190,7 @@ pub(super) struct Setup {
     pub(super) aside: bool,
     pub(super) restored: Option<RestoredOperator>,
     /// What the factory does beside making the operator.
-    pub(super) in_open: Option<fn(&mut OpenContext<'_, u64>) -> Result<(), BoxError>>,
+    pub(super) in_open: Option<InOpen>,
 }
 
 /// A [`Probe`] in its link, driven by hand.
@@ -328,7 +331,6 @@ fn opening(next: crate::plan::AnyLink, sides: Sides, restored: Option<RestoredOp
             attempt: Attempt { epoch: 1, n: 2 },
             groups: KeyGroups::new(8),
             hasher: HASHER,
-            clock: Arc::new(SystemClock::new()),
         },
         operator: OpId(0),
         uid: Uid::new("probe"),

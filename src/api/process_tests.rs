@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-use super::process_script::{HASHER, Log, Script, Setup, at};
+use super::process_script::{HASHER, InOpen, Log, Script, Setup, at};
 use crate::channel::{Bell, lane};
 use crate::error::BoxError;
 use crate::frame::{Batch, Keyed};
@@ -41,7 +41,7 @@ fn c2_a_timer_runs_with_its_own_key_and_leaves_others_alone() {
 
 #[test]
 fn c8_what_an_operator_no_longer_registers_survives() {
-    let before: fn(&mut crate::OpenContext<'_, u64>) -> Result<(), BoxError> = |ctx| Ok(drop(ctx.value::<String>("former")?));
+    let before: InOpen = |ctx| ctx.value::<String>("former").map(drop).map_err(Into::into);
     let mut first = Script::with(Setup { in_open: Some(before), ..Setup::default() });
     let mut kept = first.record(1, 0, "count").snapshot();
     let former = crate::state::ListView::new("forgotten", vec![1u8]);

@@ -6,7 +6,7 @@
 use crate::config::BATCH_RECORDS;
 use crate::error::BoxError;
 use crate::frame::{Batch, Consumer, Took};
-use crate::operator::{Cx, Flow, Halt, Link, Next, Sides, Signal, Stage};
+use crate::operator::{Cx, Flow, Halt, Link, Next, Sides, Signal};
 use crate::time::Timestamp;
 
 /// What an operator emits to.

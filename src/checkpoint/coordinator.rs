@@ -90,6 +90,7 @@ impl<E> Coordinator<E> {
     }
 
     /// The checkpoint that a restart would restore.
+    #[cfg(test)]
     pub(crate) fn latest(&self) -> Option<CheckpointId> {
         self.latest
     }
@@ -112,7 +113,6 @@ impl<E> Coordinator<E> {
             Event::Decline { task, attempt, id, refusal } => self.decline(task, attempt, id, refusal, now),
             Event::Manifest { id, written } => self.manifest(id, written, now),
             Event::ManifestResolved { id, published } => self.resolved(id, published, now),
-            Event::TriggerFailed { id, text } => self.abort_collecting(id, Reason::TriggerFailed(text), now),
             Event::Stopping => self.stop(now),
         }
     }

@@ -373,15 +373,6 @@ fn a20_a_failed_reservation_frees_the_slot() {
 }
 
 #[test]
-fn a20_a_trigger_that_is_not_delivered_frees_the_slot() {
-    let mut bench = Bench::running(every(10));
-    bench.request(5);
-    let failed = Event::TriggerFailed { id: id(1), text: "gone".into() };
-    assert_eq!(bench.send(failed), [answered(5, Err(Reason::TriggerFailed("gone".into()))), aborted(1, 0)]);
-    assert_eq!(bench.at(10), [trigger(2)]);
-}
-
-#[test]
 fn a21_ids_go_on_above_everything_that_was_reserved() {
     let start = Start { regions: vec![REGION], restore: Some(id(6)), retained: vec![id(6)], reserved: 9 };
     let mut bench = Bench::starting(every(10), start);

@@ -11,8 +11,6 @@ pub(crate) enum Refusal {
     Cancelled,
     /// A newer checkpoint's barrier came before this one was aligned.
     Newer(CheckpointId),
-    /// The task is about to stop.
-    Closing,
     /// Its snapshot could not be taken or written.
     Snapshot(String),
 }
@@ -22,7 +20,6 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Cancelled => f.write_str("a task before it gave the checkpoint up"),
             Refusal::Newer(id) => write!(f, "checkpoint {id} overtook it"),
-            Refusal::Closing => f.write_str("the task is about to stop"),
             Refusal::Snapshot(text) => write!(f, "its snapshot failed: {text}"),
         }
     }
@@ -35,8 +32,6 @@ pub(crate) enum Reason {
     Expired,
     /// A task declined.
     Declined { task: TaskId, refusal: Refusal },
-    /// A source could not be told.
-    TriggerFailed(String),
     /// No id could be reserved.
     IdsNotReserved(String),
     /// The manifest could not be written.
@@ -63,8 +58,6 @@ impl Reason {
         match self {
             Reason::Expired | Reason::IdsNotReserved(_) | Reason::ManifestFailed(_) | Reason::ManifestUnknown(_) => true,
             Reason::Declined { refusal, .. } => matches!(refusal, Refusal::Snapshot(_)),
-            // In one process a source can't be told only if it is gone: a failure of its region, and counted there.
-            Reason::TriggerFailed(_) => false,
             Reason::Subsumed(_) | Reason::RegionDown(_) | Reason::NotRunning => false,
             Reason::QueueFull | Reason::Stopping | Reason::Ended => false,
         }
@@ -78,7 +71,6 @@ impl fmt::Display for Reason {
                 f.write_str("it was not complete in time; a longer timeout, or a look at the slowest task, may help")
             }
             Reason::Declined { task, refusal } => write!(f, "task {task} declined: {refusal}"),
-            Reason::TriggerFailed(text) => write!(f, "a source could not be told: {text}"),
             Reason::IdsNotReserved(text) => write!(f, "no checkpoint id could be reserved: {text}"),
             Reason::ManifestFailed(text) => write!(f, "its manifest could not be written: {text}"),
             Reason::ManifestUnknown(text) => write!(f, "its manifest may have been written or not: {text}"),

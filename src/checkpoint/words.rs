@@ -62,8 +62,6 @@ pub(crate) enum Event<E> {
     Manifest { id: CheckpointId, written: Written },
     /// It was found out whether a manifest is there; if not, it never will be.
     ManifestResolved { id: CheckpointId, published: bool },
-    /// A source could not be told.
-    TriggerFailed { id: CheckpointId, text: String },
     /// The job stops: no checkpoint is begun any more.
     Stopping,
 }

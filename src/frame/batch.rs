@@ -229,7 +229,7 @@ mod tests {
             }
             self.quota -= 1;
             self.took.push(format!("{value}@{time}"));
-            Ok(if self.quota == 0 && value % 2 == 0 { Took::Last } else { Took::Taken })
+            Ok(if self.quota == 0 && value.is_multiple_of(2) { Took::Last } else { Took::Taken })
         }
 
         fn mark(&mut self, watermark: Timestamp) -> Result<bool, ()> {

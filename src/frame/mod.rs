@@ -52,6 +52,7 @@ pub(crate) struct Frame<T> {
     pub(crate) close: Close,
 }
 
+#[cfg(test)]
 impl<T> Frame<T> {
     /// A frame without records.
     pub(crate) fn control(close: Close) -> Self {

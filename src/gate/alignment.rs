@@ -97,6 +97,7 @@ impl Alignment {
     }
 
     /// The checkpoint that is being aligned.
+    #[cfg(test)]
     pub(crate) fn aligning(&self) -> Option<CheckpointId> {
         match self.phase {
             Phase::Flowing(_) => None,

@@ -27,11 +27,6 @@ impl KeyHasher {
         KeyHasher { seed }
     }
 
-    /// The seed.
-    pub(crate) const fn seed(self) -> u64 {
-        self.seed
-    }
-
     /// The hash of `key`. `scratch` is room to write in; what it holds before and after does not matter.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ pub use aggregate::Aggregate;
 pub(crate) use context::Moments;
 pub use context::{Context, Emitter, FinishContext, SideEmitter};
 pub use keyed::KeyedOperator;
-pub(crate) use link::{Cx, Flow, Halt, Link, Next, OpId, OperatorPart, Prepare, Signal, Work};
+pub(crate) use link::{Cx, Flow, Halt, Link, Next, OpId, OperatorPart, Signal, Work};
 pub(crate) use open::Instance;
 pub use open::OpenContext;
 pub(crate) use side::{Port, Sides, side_port};

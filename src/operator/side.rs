@@ -117,10 +117,7 @@ impl Sides {
     ///
     /// # Errors
     /// Where nothing consumes it.
-    pub(crate) fn open<T: 'static>(&mut self, output: &SideOutput<T>) -> Result<Side<T>, BoxError>
-    where
-        T: Send,
-    {
+    pub(crate) fn open<T: Send + 'static>(&mut self, output: &SideOutput<T>) -> Result<Side<T>, BoxError> {
         for (port, (name, sink)) in self.ports.iter_mut().enumerate() {
             if **name == *output.name && sink.as_any().is::<TypedPort<T>>() {
                 return Ok(Side { port, record: PhantomData });

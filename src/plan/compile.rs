@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::flow::{Flow, Node, NodeId, NodeKind, Routing};
 use super::uids::uids;
 use crate::error::{Error, Result};
-use crate::ids::{RegionId, TaskId, Uid};
+use crate::ids::{TaskId, Uid};
 use crate::key::KeyGroups;
 
 /// A consumer of one output of a node.
@@ -198,11 +198,6 @@ impl Plan {
     /// The instance of the task that a node belongs to.
     pub(crate) fn task_of(&self, node: NodeId, index: u32) -> TaskId {
         TaskId { chain: self.chain_of.get(node.0).copied().unwrap_or(0) as u32, index }
-    }
-
-    /// The region of a task.
-    pub(crate) fn region_of(&self, task: TaskId) -> RegionId {
-        RegionId(self.regions.iter().position(|tasks| tasks.contains(&task)).unwrap_or(0) as u32)
     }
 }
 

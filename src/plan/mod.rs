@@ -10,8 +10,12 @@ mod opening;
 mod uids;
 mod wiring;
 
-pub(crate) use carrier::{AnyLink, Carrier, KeyedCarrier, PlainCarrier, link, unlink};
-pub(crate) use compile::{Chain, Plan, compile};
+#[cfg(test)]
+pub(crate) use carrier::unlink;
+pub(crate) use carrier::{AnyLink, Carrier, KeyedCarrier, PlainCarrier, link};
+pub(crate) use compile::{Plan, compile};
 pub(crate) use flow::{Flow, Input, Node, NodeId, NodeKind, Port, Routing};
-pub(crate) use opening::{Opening, OperatorMetrics, TaskContext};
+#[cfg(test)]
+pub(crate) use opening::TaskContext;
+pub(crate) use opening::{Opening, OperatorMetrics};
 pub(crate) use wiring::{AttemptContext, Opener, Surroundings, wire};

@@ -10,7 +10,6 @@ use crate::key::{KeyGroups, KeyHasher};
 use crate::metrics::Counter;
 use crate::operator::{Next, OpId, Sides};
 use crate::snapshot::RestoredOperator;
-use crate::time::Clock;
 
 /// What all operators of a task share.
 #[derive(Clone, Debug)]
@@ -21,7 +20,6 @@ pub(crate) struct TaskContext {
     pub(crate) attempt: Attempt,
     pub(crate) groups: KeyGroups,
     pub(crate) hasher: KeyHasher,
-    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// What an operator counts, over all its instances.

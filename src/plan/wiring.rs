@@ -196,7 +196,6 @@ impl Building<'_> {
                 attempt: self.context.attempt,
                 groups: plan.groups,
                 hasher: self.context.hasher,
-                clock: self.context.clock.clone(),
             },
             operator: OpId(operator),
             next,

@@ -53,7 +53,9 @@ impl<S: Sink> Ledger<S> {
     }
 
     fn next_cut(&self, checkpoint: CheckpointId) -> Option<(CheckpointId, S::Cut)> {
-        locked(&self.cuts).pop_front_if(|(id, _)| *id <= checkpoint)
+        let mut cuts = locked(&self.cuts);
+        cuts.front().filter(|(id, _)| *id <= checkpoint)?;
+        cuts.pop_front()
     }
 
     /// Commits, in order, every handle of a cut up to `checkpoint`.

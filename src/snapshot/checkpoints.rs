@@ -16,7 +16,7 @@ use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::state::StateView;
 use crate::time::Timestamp;
 
-const MANIFEST_FORMAT: &str = "tidegate-manifest";
+pub(super) const MANIFEST_FORMAT: &str = "tidegate-manifest";
 const MANIFEST: &str = "manifest";
 
 /// One operator of a task, frozen at a barrier.

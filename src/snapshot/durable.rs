@@ -4,13 +4,13 @@
 //! An error before the rename means that nothing happened, a later one that the outcome is unknown (`maybe_done`). That nobody
 //! else creates the same file meanwhile is for the caller's lock to ensure. Blocking; called from any thread.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::store::{WriteFn, store_error};
-use crate::error::{BoxError, Error, Result};
+use crate::error::{BoxError, Result};
 
 /// How the names of unfinished files end.
 pub(super) const TEMP_SUFFIX: &str = ".tmp";
@@ -35,37 +35,6 @@ pub(super) fn replace(path: &Path, write: &mut WriteFn<'_>) -> Result<u64> {
     fs::rename(&temp.0, path).map_err(|error| store_error("write", path, &error, true))?;
     sync_parent("write", path)?;
     Ok(size)
-}
-
-/// Renames a file durably; both names must be on one file system.
-///
-/// # Errors
-/// [`Error::Store`], also where `to` exists already.
-pub(crate) fn rename_durably(from: &Path, to: &Path) -> Result<()> {
-    refuse_existing("rename to", to)?;
-    fs::rename(from, to).map_err(|error| store_error("rename", from, &error, !is_absent(&error)))?;
-    sync_parent("rename to", to)?;
-    if parent(from) == parent(to) { Ok(()) } else { sync_parent("rename", from) }
-}
-
-/// Makes the entries of a directory durable.
-pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
-    sync_directory(dir).map_err(|error| store_error("sync", dir, &error, true))
-}
-
-/// Cuts a file to `length` bytes, durably.
-///
-/// # Errors
-/// [`Error::Store`]; [`Error::Corrupt`] where the file is shorter than `length`.
-pub(crate) fn truncate_durably(path: &Path, length: u64) -> Result<()> {
-    let failed = |error: io::Error| store_error("truncate", path, &error, true);
-    let file = OpenOptions::new().write(true).open(path).map_err(|error| store_error("truncate", path, &error, false))?;
-    let found = file.metadata().map_err(failed)?.len();
-    if found < length {
-        let what = format!("it has {found} bytes, and {length} were written and synced");
-        return Err(Error::Corrupt { path: path.into(), what, usable: Vec::new() });
-    }
-    file.set_len(length).and_then(|()| file.sync_all()).map_err(failed)
 }
 
 /// Deletes a file durably. It need not exist.

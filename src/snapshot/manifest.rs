@@ -123,11 +123,6 @@ impl Manifest {
         self.note.checkpoint
     }
 
-    /// The sizes of all snapshot files together, in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.bytes).sum()
-    }
-
     /// The sections of one operator, each with its file.
     pub(crate) fn sections<'a>(&'a self, uid: &'a Uid) -> impl Iterator<Item = (&'a FileEntry, &'a Section)> {
         let of_operator = move |section: &&Section| section.operator == *uid;

@@ -81,6 +81,7 @@ impl MemoryStore {
     }
 
     /// No more faults.
+    #[cfg(test)]
     pub(crate) fn heal(&self) {
         self.images().hook = None;
     }

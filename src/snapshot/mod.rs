@@ -12,6 +12,8 @@ mod file;
 mod job_files;
 mod manifest;
 mod memory;
+#[cfg(feature = "testing")]
+pub(crate) mod probe;
 mod reader;
 mod restore;
 mod sealed;
@@ -22,10 +24,8 @@ mod tests;
 
 pub(crate) use checkpoints::{OperatorSnapshot, TaskSnapshot};
 pub(crate) use directory::DirectoryStore;
-pub(crate) use durable::{rename_durably, sync_dir, truncate_durably, write_new};
-pub(crate) use file::{FileEntry, Section};
-pub(crate) use job_files::{JobOptions, JobRecord, JobStore};
-pub(crate) use manifest::{CheckpointKind, CheckpointNote, Manifest, OperatorEntry, OperatorManifest, Part, TaskEntry};
+pub(crate) use job_files::{JobOptions, JobStore};
+pub(crate) use manifest::{CheckpointKind, CheckpointNote, Manifest, OperatorEntry, TaskEntry};
 pub(crate) use memory::{Call, CallKind, Fault, MemoryStore};
 pub(crate) use restore::{RestoredOperator, Share, deal_blocks};
-pub(crate) use store::{Put, Store, StoreLock, WriteFn};
+pub(crate) use store::Store;

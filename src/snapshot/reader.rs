@@ -105,7 +105,7 @@ fn adjacent(header_end: u64, sections: &[Section], index_at: u64) -> bool {
     header_end <= index_at && sections.iter().try_fold(header_end, next) == Some(index_at)
 }
 
-fn parse_section(section: &Section, mut bytes: Vec<u8>) -> Result<Block, BoxError> {
+pub(super) fn parse_section(section: &Section, mut bytes: Vec<u8>) -> Result<Block, BoxError> {
     if crc32c::crc32c(&bytes) != section.crc32c {
         return Err("the checksum does not match the content".into());
     }

@@ -4,5 +4,5 @@ mod contract;
 mod watermarks;
 
 pub use contract::{Poll, Records, Rejected, Source, SplitReader};
+pub(crate) use watermarks::SplitClock;
 pub use watermarks::{Bounded, Watermarks};
-pub(crate) use watermarks::{SplitClock, Stamper};

@@ -62,11 +62,6 @@ impl<K> KeyedState<K> {
         KeyedState { states: Vec::new(), carried: carried.collect(), groups, owned, hasher }
     }
 
-    /// How many segments were cloned so far because a view still held them: a step that copied many should end early.
-    pub(crate) fn copies(&self) -> u64 {
-        self.states.iter().map(|state| state.copies()).sum()
-    }
-
     /// All states, frozen: the registered ones and those that were restored and not registered.
     pub(crate) fn view(&mut self) -> Vec<Arc<dyn StateView>> {
         let mut views: Vec<Arc<dyn StateView>> = self.states.iter_mut().map(|state| state.view()).collect();
@@ -168,7 +163,6 @@ fn reserved(name: &str) -> Error {
 /// A registered state, whatever its value type.
 trait Registered: Any + Send {
     fn descriptor(&self) -> &StateDescriptor;
-    fn copies(&self) -> u64;
     fn view(&mut self) -> Arc<dyn StateView>;
 }
 
@@ -184,10 +178,6 @@ where
 {
     fn descriptor(&self) -> &StateDescriptor {
         &self.descriptor
-    }
-
-    fn copies(&self) -> u64 {
-        self.table.copies()
     }
 
     fn view(&mut self) -> Arc<dyn StateView> {

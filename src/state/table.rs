@@ -67,18 +67,14 @@ impl<K, V> KeyedTable<K, V> {
     }
 
     /// True where there is no entry. Takes a pass over the segments.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.slots().all(|(_, entries)| entries.is_empty())
     }
 
-    /// How many segments were cloned so far because a view still held them: a step that copied many should end early.
+    /// How many segments were cloned so far because a view still held them.
     pub(crate) fn copies(&self) -> u64 {
         self.copies
-    }
-
-    /// The key groups whose keys may be here.
-    pub(crate) fn owned(&self) -> Range<u16> {
-        self.owned.clone()
     }
 
     /// All entries, key groups ascending, in no particular order within a group.
@@ -90,6 +86,7 @@ impl<K, V> KeyedTable<K, V> {
     }
 
     /// Removes all entries and keeps what was allocated for them.
+    #[cfg(test)]
     pub(crate) fn clear(&mut self) {
         for (segment, table) in self.segments.iter_mut().zip(&mut self.tables) {
             segment.clear(table);

@@ -27,6 +27,7 @@ impl<K, V> TableView<K, V> {
     }
 
     /// All entries, key groups ascending, in no particular order within a group.
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (KeyGroup, &K, &V)> {
         self.shares.iter().flat_map(|(group, entries)| entries.iter().map(move |(key, value)| (*group, key, value)))
     }

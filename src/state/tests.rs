@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::segment::SEGMENT_ENTRIES;
+use super::table_view::TableView;
 use super::*;
 use crate::error::Error;
 use crate::ids::KeyGroup;

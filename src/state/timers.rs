@@ -128,11 +128,6 @@ impl<K> Timers<K> {
     pub(crate) fn next_due(&self, domain: TimeDomain) -> Option<Timestamp> {
         self.index.next_due(domain)
     }
-
-    /// How many segments were cloned so far because a view still held them: a step that copied many should end early.
-    pub(crate) fn copies(&self) -> u64 {
-        self.sets.copies()
-    }
 }
 
 impl<K> fmt::Debug for Timers<K> {

@@ -8,5 +8,4 @@ mod region;
 mod region_tests;
 mod restarts;
 
-pub(crate) use region::{Action, Event, Outcome, Region, Status};
-pub(crate) use restarts::{Decision, Restarts};
+pub(crate) use region::{Action, Event, Outcome, Region};

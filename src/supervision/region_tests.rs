@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{Action, Event, Outcome, Region, Status};
+use super::region::Status;
+use super::{Action, Event, Outcome, Region};
 use crate::config::{Restart, STUCK_AFTER};
 use crate::error::Error;
 use crate::ids::{Attempt, CheckpointId, TaskId};

@@ -9,6 +9,8 @@ mod machine;
 mod sourced;
 
 pub(crate) use gated::Gated;
-pub(crate) use head::{Advance, Head};
+#[cfg(test)]
+pub(crate) use head::Advance;
+pub(crate) use head::Head;
 pub(crate) use machine::{Command, Progress, Report, Task, TaskParts, TaskView};
 pub(crate) use sourced::{RejectPolicy, SPLITS_STATE, Sourced, SourcedParts, Split, SplitState};

@@ -28,6 +28,8 @@ mod clock;
 mod disk;
 mod executor;
 mod fault;
+#[doc(hidden)]
+pub mod fuzzing;
 mod process;
 mod recording;
 mod rng;

@@ -3,8 +3,9 @@
 mod checkpoints;
 mod common;
 mod crash;
-mod main_job;
 mod flow;
+mod house;
+mod main_job;
 mod restarts;
 mod sinks;
 mod state;

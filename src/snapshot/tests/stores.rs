@@ -1,6 +1,7 @@
 //! What every store must do, asked of both; then what is particular to each.
 
 use super::*;
+use crate::snapshot::store::Put;
 
 /// Runs a test on a store in memory and on one in a directory.
 fn each_store(test: impl Fn(&dyn Store)) {
@@ -105,31 +106,6 @@ fn errors_name_the_file_and_say_what_to_do() {
     let full = |_: &mut dyn std::io::Write| Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into());
     let text = store.put("big", Put::New, &mut { full }).unwrap_err().to_string();
     assert!(text.contains("free some space"), "{text}");
-}
-
-#[test]
-fn a_rename_never_overwrites() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = |name: &str| dir.path().join(name);
-    for name in ["a", "b"] {
-        write_new(&path(name), &mut |out| Ok(out.write_all(name.as_bytes())?)).unwrap();
-    }
-    assert!(rename_durably(&path("a"), &path("b")).is_err());
-    rename_durably(&path("a"), &path("c")).unwrap();
-    assert_eq!(std::fs::read(path("c")).unwrap(), b"a");
-    assert!(!path("a").exists());
-    sync_dir(dir.path()).unwrap();
-}
-
-#[test]
-fn a_truncation_cuts_and_never_extends() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("part");
-    std::fs::write(&path, "12345").unwrap();
-    truncate_durably(&path, 3).unwrap();
-    assert_eq!(std::fs::read(&path).unwrap(), b"123");
-    assert!(matches!(truncate_durably(&path, 4), Err(Error::Corrupt { .. })));
-    assert_eq!(std::fs::read(&path).unwrap(), b"123");
 }
 
 /// What is seen after a put with this fault, before and after a crash, and what the put said.
