@@ -25,7 +25,7 @@ fn main() {
 
 fn pass(n: u64) -> by_hand::Outcome {
     engine::run(1, n, |job, sum| {
-        job.source("indices", engine::Made::new(1, n, by_hand::mix))
+        job.source(engine::SOURCE, engine::Made::new(1, n, by_hand::mix))
             .map(by_hand::scale)
             .filter(|x| by_hand::keeps(*x))
             .map(by_hand::fold)

@@ -25,7 +25,7 @@ use tidegate::{
 #[command(about = "Delays by origin and carrier, in windows of an hour, exactly once")]
 struct Args {
     /// CSV files of flights, plain or gzip: a path or a glob. Default: January 2013, which the repository carries.
-    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/flights-2013-01.csv.gz"))]
+    #[arg(long, overrides_with = "input", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/flights-2013-01.csv.gz"))]
     input: String,
     /// Where the rows go. Default: a fresh temporary directory.
     #[arg(long)]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -12,6 +13,7 @@ use crate::actor::{JobEnd, JobSpec, JobStatus, Launched, RootMsg, RootRef, launc
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Pool, build_runtime};
 use crate::ids::CheckpointId;
+use crate::metrics::TimesSummary;
 
 /// What a job has done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,14 @@ pub struct JobSummary {
     pub restarts: u64,
     /// The latest complete checkpoint of this process.
     pub latest_checkpoint: Option<CheckpointId>,
+    /// How long the complete checkpoints of this process took, from the moment when each was begun until its manifest was durable.
+    pub checkpoint_times: TimesSummary,
+    /// The bytes of all snapshot files of the latest complete checkpoint of this process.
+    pub checkpoint_bytes: u64,
+    /// The longest that a task went without looking at its messages, in this process, in whole microseconds.
+    pub longest_step: Duration,
+    /// The same for each interval that ended with a complete checkpoint.
+    pub longest_steps: TimesSummary,
     /// By uid: what each operator counted.
     pub operators: BTreeMap<String, OperatorSummary>,
 }
@@ -136,6 +146,10 @@ impl JobHandle {
             failed_checkpoints: self.status.failed_checkpoints.get(),
             restarts: self.status.restarts.get(),
             latest_checkpoint: self.status.latest(),
+            checkpoint_times: self.status.checkpoint_times.summary(),
+            checkpoint_bytes: self.status.checkpoint_bytes.get(),
+            longest_step: self.status.longest_step(),
+            longest_steps: self.status.stops.summary(),
             operators: operators.collect(),
         }
     }

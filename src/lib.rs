@@ -65,7 +65,7 @@ pub use frame::Keyed;
 pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
 pub use job::{JobHandle, JobSummary, OperatorSummary};
 pub use key::Key;
-pub use metrics::Counter;
+pub use metrics::{Counter, TimesSummary};
 pub use operator::{Aggregate, Context, Emitter, FinishContext, KeyedOperator, OpenContext, Side, SideEmitter, SideOutput};
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use source::{Bounded, Poll, Records, Rejected, Source, SplitReader, Watermarks};

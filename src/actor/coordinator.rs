@@ -19,7 +19,7 @@ use crate::ids::{CheckpointId, RegionId, TaskId};
 use crate::snapshot::TaskEntry;
 use crate::supervision;
 use crate::task::Command;
-use crate::time::Clock;
+use crate::time::{Clock, Moment};
 
 /// What the coordinator is sent.
 pub(crate) enum CoordinatorMsg {
@@ -56,13 +56,21 @@ pub(crate) struct CoordinatorState {
     region_of: BTreeMap<TaskId, RegionId>,
     waiting: BTreeMap<u64, RpcReplyPort<Result<CheckpointId, Error>>>,
     next_token: u64,
+    under_way: BTreeMap<CheckpointId, UnderWay>,
+}
+
+/// A checkpoint that has begun.
+struct UnderWay {
+    since: Moment,
+    /// The bytes of its snapshot files, once the manifest is written.
+    bytes: u64,
 }
 
 impl CoordinatorState {
     fn feed(&mut self, event: Event<TaskEntry>, myself: &ActorRef<CoordinatorMsg>) {
-        let actions = self.machine.handle(event, self.clock.now());
-        for action in actions {
-            self.act(action);
+        let now = self.clock.now();
+        for action in self.machine.handle(event, now) {
+            self.act(action, now);
         }
         self.alarm.set(self.machine.next_deadline(), myself, CoordinatorMsg::Tick);
     }
@@ -85,10 +93,11 @@ impl CoordinatorState {
         }
     }
 
-    fn act(&mut self, action: Action<TaskEntry>) {
+    fn act(&mut self, action: Action<TaskEntry>, now: Moment) {
         match action {
             Action::ReserveIds { .. } => self.keeper(KeeperMsg::ReserveIds),
             Action::Trigger { id, sources } => {
+                self.under_way.insert(id, UnderWay { since: now, bytes: 0 });
                 for (task, attempt) in sources {
                     let Some(region) = self.region_of.get(&task) else { continue };
                     self.region(*region, RegionMsg::ToTask { task, attempt, command: Command::Trigger(id) });
@@ -96,17 +105,24 @@ impl CoordinatorState {
             }
             Action::Acked { task, id, answer } => trace_ack(task, id, answer),
             Action::WriteManifest { id, parts } => {
-                let entries = parts.into_iter().map(|(_, entry)| entry).collect();
+                let entries: Vec<_> = parts.into_iter().map(|(_, entry)| entry).collect();
+                if let Some(under_way) = self.under_way.get_mut(&id) {
+                    under_way.bytes = entries.iter().filter_map(|entry| entry.file.as_ref()).map(|file| file.bytes).sum();
+                }
                 self.keeper(KeeperMsg::WriteManifest { id, entries });
             }
             Action::ResolveManifest { id } => self.keeper(KeeperMsg::ResolveManifest { id }),
             Action::NotifyComplete { id } => {
                 self.status.completed(id);
+                if let Some(UnderWay { since, bytes }) = self.under_way.remove(&id) {
+                    self.status.cost(now.since(since), bytes);
+                }
                 tracing::debug!(checkpoint = %id, "complete");
                 self.all_regions(|| RegionMsg::Complete(id));
             }
             Action::NotifyAborted { id, latest } => {
                 self.status.failed_checkpoints.add(1);
+                self.under_way.remove(&id);
                 self.all_regions(|| RegionMsg::Aborted(id, latest));
             }
             Action::Discard(entry) => self.keeper(KeeperMsg::Discard(entry)),
@@ -157,6 +173,7 @@ impl Actor for CoordinatorActor {
             region_of: BTreeMap::new(),
             waiting: BTreeMap::new(),
             next_token: 0,
+            under_way: BTreeMap::new(),
         };
         state.feed(Event::Reserved { up_to: args.reserved_up_to }, &myself);
         Ok(state)

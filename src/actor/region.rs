@@ -189,6 +189,7 @@ impl RegionState {
             hasher: common.hasher,
             clock: common.executor.clock(),
             metrics: common.status.operators.clone(),
+            longest_step: common.status.longest_step.clone(),
             restored: self.point,
         };
         self.reset_counters();

@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::error::Error;
 use crate::ids::{CheckpointId, Uid};
-use crate::metrics::Counter;
+use crate::metrics::{Counter, Longest, Times};
 use crate::plan::OperatorMetrics;
 
 /// How a job ended.
@@ -29,6 +30,14 @@ pub(crate) struct JobStatus {
     pub(crate) checkpoints: Counter,
     pub(crate) failed_checkpoints: Counter,
     pub(crate) restarts: Counter,
+    /// How long each complete checkpoint took from its beginning.
+    pub(crate) checkpoint_times: Times,
+    /// The bytes of the snapshot files of the latest complete checkpoint.
+    pub(crate) checkpoint_bytes: Counter,
+    /// The longest step of a task since the latest complete checkpoint.
+    pub(crate) longest_step: Longest,
+    /// The longest step of each interval that ended with a complete checkpoint.
+    pub(crate) stops: Times,
     /// The latest complete checkpoint, 0 for none.
     latest: AtomicU64,
     end: watch::Sender<Option<JobEnd>>,
@@ -41,14 +50,31 @@ impl JobStatus {
             checkpoints: Counter::default(),
             failed_checkpoints: Counter::default(),
             restarts: Counter::default(),
+            checkpoint_times: Times::default(),
+            checkpoint_bytes: Counter::default(),
+            longest_step: Longest::default(),
+            stops: Times::default(),
             latest: AtomicU64::new(0),
             end: watch::Sender::new(None),
         }
     }
 
+    /// A checkpoint is complete.
     pub(crate) fn completed(&self, id: CheckpointId) {
         self.latest.store(id.0, Ordering::Relaxed);
         self.checkpoints.add(1);
+        self.stops.note(self.longest_step.take());
+    }
+
+    /// What a complete checkpoint has cost.
+    pub(crate) fn cost(&self, took: Duration, bytes: u64) {
+        self.checkpoint_times.note(took);
+        self.checkpoint_bytes.set(bytes);
+    }
+
+    /// The longest step of a task since the job was started.
+    pub(crate) fn longest_step(&self) -> Duration {
+        self.stops.summary().longest.max(self.longest_step.get())
     }
 
     /// The latest complete checkpoint.

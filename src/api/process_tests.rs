@@ -344,6 +344,7 @@ fn task(script: Script, clock: &Arc<Hands>, restored: Option<u64>) -> (Task, cra
         lane,
         clock: clock.clone(),
         restored: restored.map(CheckpointId),
+        longest_step: Default::default(),
         report: Box::new(|_| {}),
         offload: Box::new(|_, _| unreachable!()),
     };

@@ -204,11 +204,27 @@ impl<T: Record> Stream<T> {
 
     /// Sends the records with equal keys to the same task, where state can be kept for each key.
     pub fn key_by<K: Key>(&self, key_of: impl Fn(&T) -> K + Send + Sync + 'static) -> KeyedStream<K, T> {
-        let key_of = Arc::new(key_of);
-        let output = port_with::<Keyed<K, T>>(KeyedCarrier::<K, T>::new());
+        self.key_with(move |record| (key_of(&record), record))
+    }
+
+    /// Takes each record apart into its key and what else there is of it, and sends those with equal keys to the same task.
+    ///
+    /// Where the key is a part of the record that costs an allocation, such as a string, this saves the copy that
+    /// [`key_by`](Stream::key_by) has to make of it.
+    ///
+    /// ```
+    /// use tidegate::Stream;
+    ///
+    /// fn count(words: &Stream<String>) -> Stream<(String, u64)> {
+    ///     words.key_with(|word| (word, ())).count()
+    /// }
+    /// ```
+    pub fn key_with<K: Key, V: Record>(&self, parts_of: impl Fn(T) -> (K, V) + Send + Sync + 'static) -> KeyedStream<K, V> {
+        let parts_of = Arc::new(parts_of);
+        let output = port_with::<Keyed<K, V>>(KeyedCarrier::<K, V>::new());
         let node = self.flow.operator("key_by", false, vec![self.input(Routing::Forward)], output, move |mut opening| {
             let next = opening.take_next()?;
-            Ok(link::<T>(Box::new(KeyBy::new(opening.operator, key_of.clone(), opening.context.hasher, next))))
+            Ok(link::<T>(Box::new(KeyBy::new(opening.operator, parts_of.clone(), opening.context.hasher, next))))
         });
         KeyedStream::new(Stream::new(self.flow.clone(), node, 0))
     }

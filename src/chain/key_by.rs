@@ -1,4 +1,4 @@
-//! Gives each record its key and the key's hash, a whole batch at once.
+//! Takes each record apart into its key and what else there is of it, and adds the key's hash, a whole batch at once.
 
 use std::sync::Arc;
 
@@ -7,26 +7,26 @@ use crate::key::{Key, KeyHasher};
 use crate::operator::{Cx, Flow, Halt, Link, Next, OpId, Signal, Stage};
 
 /// In front of a keyed exchange.
-pub(crate) struct KeyBy<F, K, T> {
+pub(crate) struct KeyBy<F, K, V> {
     operator: OpId,
-    key_of: Arc<F>,
+    parts_of: Arc<F>,
     hasher: KeyHasher,
     scratch: Vec<u8>,
-    stage: Stage<Keyed<K, T>>,
+    stage: Stage<Keyed<K, V>>,
 }
 
-impl<F, K, T> KeyBy<F, K, T> {
+impl<F, K, V> KeyBy<F, K, V> {
     /// In front of `next`.
-    pub(crate) fn new(operator: OpId, key_of: Arc<F>, hasher: KeyHasher, next: Next<Keyed<K, T>>) -> Self {
-        KeyBy { operator, key_of, hasher, scratch: Vec::new(), stage: Stage::new(next) }
+    pub(crate) fn new(operator: OpId, parts_of: Arc<F>, hasher: KeyHasher, next: Next<Keyed<K, V>>) -> Self {
+        KeyBy { operator, parts_of, hasher, scratch: Vec::new(), stage: Stage::new(next) }
     }
 }
 
-impl<F, K, T> Link<T> for KeyBy<F, K, T>
+impl<F, K, T, V> Link<T> for KeyBy<F, K, V>
 where
     K: Key,
-    T: Send + 'static,
-    F: Fn(&T) -> K + Send + Sync,
+    V: Send + 'static,
+    F: Fn(T) -> (K, V) + Send + Sync,
 {
     fn push(&mut self, batch: &mut Batch<T>, cx: &mut Cx) -> Result<Flow, Halt> {
         if self.stage.deliver(cx)? == Flow::Full {
@@ -35,8 +35,8 @@ where
         cx.enter(self.operator, "key_by");
         let out = &mut self.stage.out;
         out.values.reserve(batch.len());
-        for value in batch.values.drain(..) {
-            let key = (self.key_of)(&value);
+        for record in batch.values.drain(..) {
+            let (key, value) = (self.parts_of)(record);
             let hash = self.hasher.hash(&key, &mut self.scratch)?;
             out.values.push(Keyed { hash, key, value });
         }

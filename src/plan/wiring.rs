@@ -15,6 +15,7 @@ use crate::channel::{Bell, LaneReceiver, LaneSender, lane};
 use crate::error::{BoxError, Error, Result, chain_text};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::key::KeyHasher;
+use crate::metrics::Longest;
 use crate::operator::{OpId, Sides, Work};
 use crate::snapshot::RestoredOperator;
 use crate::task::{Command, Head, Report, Task, TaskParts};
@@ -28,6 +29,7 @@ pub(crate) struct AttemptContext {
     pub(crate) hasher: KeyHasher,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<BTreeMap<Uid, OperatorMetrics>>,
+    pub(crate) longest_step: Longest,
     /// The checkpoint that is restored.
     pub(crate) restored: Option<CheckpointId>,
 }
@@ -95,13 +97,14 @@ impl Opener {
     ///
     /// # Errors
     /// What an operator says in `open`, or its panic.
-    pub(crate) fn open(self, mut restored: BTreeMap<Uid, RestoredOperator>, to: Surroundings) -> Result<Task> {
+    pub(crate) fn open(self, mut kept: BTreeMap<Uid, RestoredOperator>, to: Surroundings) -> Result<Task> {
         let Opener { id, lane, plan, context, inputs, mut outputs, .. } = self;
-        let (attempt, clock, restored_from) = (context.attempt, context.clock.clone(), context.restored);
-        let mut building = Building { plan: &plan, context: &context, task: id, restored: &mut restored, outputs: &mut outputs };
+        let (attempt, clock, restored) = (context.attempt, context.clock.clone(), context.restored);
+        let longest_step = context.longest_step.clone();
+        let mut building = Building { plan: &plan, context: &context, task: id, restored: &mut kept, outputs: &mut outputs };
         let head = building.head(inputs)?;
         let (report, offload) = (to.report, to.offload);
-        Ok(Task::new(TaskParts { id, attempt, head, lane, clock, restored: restored_from, report, offload }))
+        Ok(Task::new(TaskParts { id, attempt, head, lane, clock, restored, longest_step, report, offload }))
     }
 }
 

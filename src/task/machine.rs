@@ -17,6 +17,7 @@ use crate::error::BoxError;
 use crate::frame::InputState;
 use crate::gate::{AbortReason, Step, Steps};
 use crate::ids::{Attempt, CheckpointId, TaskId};
+use crate::metrics::Longest;
 use crate::operator::{Cx, Flow, Halt, OpId, OperatorPart, Signal, Work};
 use crate::time::{Clock, Moment, Timestamp};
 
@@ -96,6 +97,8 @@ pub(crate) struct TaskParts {
     pub(crate) clock: Arc<dyn Clock>,
     /// The checkpoint it was restored from.
     pub(crate) restored: Option<CheckpointId>,
+    /// The longest step of any task of the job.
+    pub(crate) longest_step: Longest,
     /// Takes reports to the supervisor.
     pub(crate) report: Box<dyn Fn(Report) + Send>,
     /// Runs blocking work off the task, and sends [`Command::Worked`].
@@ -117,6 +120,8 @@ pub(crate) struct Task {
     /// How many records the next advance may take.
     limit: usize,
     flushed: Moment,
+    /// When the step that is under way had done its work, where the clock was read then.
+    worked_until: Option<Moment>,
 }
 
 impl fmt::Debug for Task {
@@ -139,6 +144,7 @@ impl Task {
             committing: None,
             limit: BATCH_RECORDS,
             flushed,
+            worked_until: None,
         }
     }
 
@@ -149,7 +155,11 @@ impl Task {
 
     /// Does a bounded piece of work.
     pub(crate) fn step(&mut self, waker: &Waker) -> Result<Progress, Halt> {
-        match self.work(waker) {
+        let began = self.parts.clock.now();
+        let outcome = self.work(began, waker);
+        let ended = self.worked_until.take().unwrap_or_else(|| self.parts.clock.now());
+        self.parts.longest_step.note(ended.since(began));
+        match outcome {
             // Parked tasks go one by one, when each has confirmed its commits: a neighbour that is gone is no failure then.
             Err(Halt::PeerGone) if self.phase == Phase::Parked => Ok(Progress::Idle(None)),
             outcome => outcome,
@@ -161,9 +171,8 @@ impl Task {
         if self.cx.has_done_enough() { Progress::Ready } else { Progress::Blocked }
     }
 
-    fn work(&mut self, waker: &Waker) -> Result<Progress, Halt> {
+    fn work(&mut self, now: Moment, waker: &Waker) -> Result<Progress, Halt> {
         self.cx.begin_step();
-        let now = self.parts.clock.now();
         self.obey()?;
         if self.phase == Phase::Over {
             return Ok(Progress::Done);
@@ -362,6 +371,7 @@ impl Task {
     /// Halves or doubles the next advance, by how long the last one took.
     fn resize(&mut self, before: Moment) -> Moment {
         let now = self.parts.clock.now();
+        self.worked_until = Some(now);
         let took = now.since(before);
         if took > STEP_TARGET {
             self.limit = (self.limit / 2).max(1);

@@ -147,8 +147,8 @@ fn drawn(planned: &Mutex<Vec<Planned>>, call: &Call<'_>) -> Option<snapshot::Fau
     let planned = planned.lock().unwrap_or_else(PoisonError::into_inner);
     let meant = planned.iter().filter(|planned| planned.call == kind && call.path.contains(&planned.part));
     // Every fault counts the call, also where an earlier one strikes.
-    let strikes = meant.filter(|planned| planned.fault.strikes()).fold(None, |_, planned| Some(planned.effect))?;
-    Some(match strikes {
+    let strikes = meant.fold(None, |first, planned| if planned.fault.strikes() { first.or(Some(planned.effect)) } else { first });
+    Some(match strikes? {
         DiskFault::Refused => snapshot::Fault::Before,
         DiskFault::Torn => snapshot::Fault::Torn,
         DiskFault::Unsynced => snapshot::Fault::Unsynced,

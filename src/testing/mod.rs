@@ -23,6 +23,7 @@
 //! assert_eq!(out.committed().len(), 100);
 //! ```
 
+mod broker;
 mod clock;
 mod disk;
 mod executor;
@@ -37,9 +38,10 @@ mod scripted;
 mod simulation;
 mod trace;
 
+pub use broker::{SinkEvent, TransactionId};
 pub use disk::{Disk, DiskCall, DiskFault, DiskState};
 pub use fault::Fault;
-pub use recording::{Recorder, RecordingSink, SinkCall, SinkEvent, TransactionId};
+pub use recording::{Recorder, RecordingSink, SinkCall};
 pub use scripted::{ScriptReader, Scripted, SourceCall};
 pub use simulation::{End, Run, Simulation};
 pub use trace::{Happening, Trace};

@@ -4,13 +4,11 @@
 //! and from then on survives the process; a commit makes it visible. Clones are the same broker. What must never be is noted as a
 //! violation: a write after the end, a call of an attempt that was replaced, a commit of what is not there.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
+use super::broker::{Broker, Phase, SinkEvent, TransactionId};
 use super::fault::Fault;
 use crate::api::Record;
 use crate::error::BoxError;
@@ -36,149 +34,6 @@ pub enum SinkCall {
     Committed,
     /// [`SinkWriter::finish`].
     Finish,
-}
-
-/// The number of a transaction of a [`RecordingSink`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct TransactionId(pub u64);
-
-/// What a [`RecordingSink`] was told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SinkEvent {
-    /// To take up with these handles.
-    Recovered(Attempt, Vec<TransactionId>),
-    /// To open the writer with this index.
-    Opened(Attempt, u32),
-    /// To begin a transaction: the first write since the last cut.
-    Begun(TransactionId),
-    /// To write so many records into one.
-    Written(TransactionId, usize),
-    /// To cut it off at a barrier; none where nothing was written.
-    Cut(CheckpointId, Option<TransactionId>),
-    /// To prepare it.
-    Prepared(TransactionId),
-    /// To commit it.
-    Committed(TransactionId),
-    /// That the data of a writer has ended.
-    Finished(u32),
-    /// To close a writer.
-    Closed(u32),
-    /// That the process has died.
-    Died,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Open,
-    Cut,
-    Prepared,
-    Committed,
-}
-
-struct Transaction<T> {
-    records: Vec<T>,
-    attempt: Attempt,
-    phase: Phase,
-}
-
-struct Broker<T> {
-    transactions: BTreeMap<TransactionId, Transaction<T>>,
-    next: u64,
-    committed: Vec<T>,
-    /// How many processes have died. What an older one still calls is without effect.
-    deaths: u64,
-    /// The attempt that took up last.
-    attempt: Option<Attempt>,
-    /// Writers that are open.
-    writers: u32,
-    events: Vec<SinkEvent>,
-    violations: Vec<String>,
-    faults: Vec<(SinkCall, Fault)>,
-}
-
-impl<T> Broker<T> {
-    fn new() -> Self {
-        Broker {
-            transactions: BTreeMap::new(),
-            next: 0,
-            committed: Vec::new(),
-            deaths: 0,
-            attempt: None,
-            writers: 0,
-            events: Vec::new(),
-            violations: Vec::new(),
-            faults: Vec::new(),
-        }
-    }
-
-    fn die(&mut self) {
-        self.transactions.retain(|_, transaction| matches!(transaction.phase, Phase::Prepared | Phase::Committed));
-        self.deaths += 1;
-        self.writers = 0;
-        self.events.push(SinkEvent::Died);
-    }
-
-    fn begin(&mut self, attempt: Attempt) -> TransactionId {
-        self.next += 1;
-        let id = TransactionId(self.next);
-        self.transactions.insert(id, Transaction { records: Vec::new(), attempt, phase: Phase::Open });
-        self.events.push(SinkEvent::Begun(id));
-        id
-    }
-
-    fn violated(&mut self, what: String) -> BoxError {
-        self.violations.push(what.clone());
-        what.into()
-    }
-
-    /// Refuses what an attempt does that was replaced.
-    fn check_attempt(&mut self, attempt: Attempt, what: &str) -> Result<(), BoxError> {
-        match self.attempt {
-            Some(current) if current == attempt => Ok(()),
-            current => Err(self.violated(format!("attempt {attempt} has {what}, and the current one is {current:?}"))),
-        }
-    }
-}
-
-impl<T: Clone> Broker<T> {
-    fn prepare(&mut self, id: TransactionId) -> Result<(), BoxError> {
-        let attempt = self.transactions.get(&id).filter(|found| found.phase == Phase::Cut).map(|found| found.attempt);
-        let Some(attempt) = attempt else {
-            return Err(self.violated(format!("{id:?} was to be prepared, and it was not just cut off")));
-        };
-        self.check_attempt(attempt, "prepared a transaction")?;
-        if let Some(transaction) = self.transactions.get_mut(&id) {
-            transaction.phase = Phase::Prepared;
-        }
-        self.events.push(SinkEvent::Prepared(id));
-        Ok(())
-    }
-
-    fn commit(&mut self, id: TransactionId) -> Result<(), BoxError> {
-        self.events.push(SinkEvent::Committed(id));
-        match self.transactions.get_mut(&id) {
-            Some(transaction) if transaction.phase == Phase::Prepared => {
-                transaction.phase = Phase::Committed;
-                self.committed.extend(transaction.records.iter().cloned());
-                Ok(())
-            }
-            Some(transaction) if transaction.phase == Phase::Committed => Ok(()),
-            _ => Err(self.violated(format!("{id:?} was to be committed, and it is not there: its records are lost"))),
-        }
-    }
-
-    fn recover(&mut self, attempt: Attempt, handles: &[TransactionId]) -> Result<(), BoxError> {
-        self.events.push(SinkEvent::Recovered(attempt, handles.to_vec()));
-        if self.writers > 0 {
-            return Err(self.violated(format!("attempt {attempt} takes up while {} writers are open", self.writers)));
-        }
-        self.attempt = Some(attempt);
-        handles.iter().try_for_each(|id| self.commit(*id))?;
-        self.transactions.retain(|_, transaction| transaction.phase == Phase::Committed);
-        Ok(())
-    }
 }
 
 /// Records what it is told. Made by [`Simulation::sink`](super::Simulation::sink), so that the deaths of processes reach it, or,

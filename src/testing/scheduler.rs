@@ -21,6 +21,9 @@ use crate::ids::TaskId;
 
 /// Of polls in one go, at most.
 const BURST: usize = 4;
+/// One turn in so many, a driver is held up instead, as a slow thread would be; for so many milliseconds at most.
+const STALL_ONE_IN: usize = 24;
+const STALL_MS: usize = 12;
 
 /// All drivers of a process.
 pub(super) struct Scheduler {
@@ -44,6 +47,14 @@ struct Driven {
     future: Running,
     woken: Arc<Woken>,
     waker: Waker,
+    /// Held up until this rings.
+    stall: Option<Pin<Box<Sleep>>>,
+}
+
+impl Driven {
+    fn is_eligible(&self) -> bool {
+        self.stall.is_none() && self.woken.flag.load(Ordering::SeqCst)
+    }
 }
 
 /// Whether a driver was woken.
@@ -68,24 +79,31 @@ impl Scheduler {
         for (task, future) in self.process.take_arrived() {
             let woken = Arc::new(Woken { flag: AtomicBool::new(true), process: self.process.clone() });
             let waker = Waker::from(woken.clone());
-            self.drivers.push(Driven { task, future, woken, waker });
+            self.drivers.push(Driven { task, future, woken, waker, stall: None });
         }
     }
 
-    /// Polls one of the drivers that were woken; false if there is none.
-    fn turn(&mut self) -> bool {
-        let woken: Vec<usize> = self
-            .drivers
-            .iter()
-            .enumerate()
-            .filter(|(_, driver)| driver.woken.flag.load(Ordering::SeqCst))
-            .map(|(at, _)| at)
-            .collect();
-        if woken.is_empty() {
-            return false;
+    /// Lets those go on whose time has come.
+    fn end_stalls(&mut self, cx: &mut Context<'_>) {
+        for driver in &mut self.drivers {
+            if driver.stall.as_mut().is_some_and(|stall| stall.as_mut().poll(cx).is_ready()) {
+                driver.stall = None;
+            }
         }
-        let at = woken.get(self.process.draw(woken.len())).copied().unwrap_or(0);
-        self.poll(at);
+    }
+
+    /// Polls one of the drivers that were woken, or holds it up; false if there is none.
+    fn turn(&mut self, cx: &mut Context<'_>) -> bool {
+        let eligible = self.drivers.iter().enumerate().filter(|(_, driver)| driver.is_eligible());
+        let eligible: Vec<usize> = eligible.map(|(at, _)| at).collect();
+        let Some(at) = eligible.get(self.process.draw(eligible.len())).copied() else { return false };
+        if self.process.draw(STALL_ONE_IN) > 0 {
+            self.poll(at);
+        } else if let Some(driver) = self.drivers.get_mut(at) {
+            let stall = Duration::from_millis(1 + self.process.draw(STALL_MS) as u64);
+            driver.stall = Some(Box::pin(tokio::time::sleep(stall)));
+            self.end_stalls(cx);
+        }
         true
     }
 
@@ -118,7 +136,7 @@ impl Scheduler {
         self.quiet = Quiet::Looked;
         for at in 0..self.drivers.len() {
             let Some(task) = self.drivers.get(at).map(|driver| driver.task) else { return };
-            if self.poll(at) {
+            if self.drivers.get(at).is_some_and(|driver| driver.stall.is_none()) && self.poll(at) {
                 return self.process.halt(Halt::Stuck(format!("task {task} slept though it could go on: a lost wake-up")));
             }
         }
@@ -131,8 +149,9 @@ impl Future for Scheduler {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Infallible> {
         self.process.scheduler.register(cx.waker());
         self.take_arrived();
+        self.end_stalls(cx);
         let burst = 1 + self.process.draw(BURST);
-        let polled = (0..burst).take_while(|_| self.turn()).count();
+        let polled = (0..burst).take_while(|_| self.turn(cx)).count();
         if polled > 0 {
             self.quiet = Quiet::No;
             cx.waker().wake_by_ref();

@@ -1,7 +1,9 @@
 //! What the tests share: flows, and how a run is judged.
 
-use tidegate::testing::{End, RecordingSink, Run, Simulation};
-use tidegate::{Checkpoints, Job, JobSummary, Restart, millis};
+use std::sync::{Arc, Mutex};
+
+use tidegate::testing::{End, RecordingSink, Run, Scripted, Simulation};
+use tidegate::{CheckpointId, Checkpoints, Error, Job, JobSummary, Restart, millis};
 
 /// The flow's result: a number and how often it has come.
 pub type Counted = (u64, u64);
@@ -39,4 +41,33 @@ pub fn counted(numbers: impl IntoIterator<Item = u64>, modulus: u64) -> Vec<Coun
         .collect();
     all.sort();
     all
+}
+
+/// A job with checkpoints only when asked for, that counts the numbers of one endless or ending split.
+pub fn count(sim: &Simulation, script: Scripted<u64>, out: &RecordingSink<Counted>) -> Job {
+    let job = Job::new("job").store(sim.disk().store()).restart(Restart::fixed_delay(2, millis(5)));
+    job.source("numbers", script).key_by(|n| n % 7).count().uid("counts").sink("out", out.clone());
+    job
+}
+
+/// One split with the numbers below `n`, five at a time, with a pause after each ten.
+pub fn numbers(n: u64) -> Scripted<u64> {
+    Scripted::new([(0..n).collect()]).batches(5).pause_every(10, millis(3))
+}
+
+/// Takes checkpoints one after the other, each some time after the one before, and then cancels.
+pub fn take(sim: &Simulation, job: Job, checkpoints: usize) -> (Run, Vec<Result<CheckpointId, Error>>) {
+    let answers = Arc::new(Mutex::new(Vec::new()));
+    let told = answers.clone();
+    let run = sim.run_with(job, move |job| async move {
+        for _ in 0..checkpoints {
+            tokio::time::sleep(millis(50)).await;
+            let answer = job.checkpoint().await;
+            told.lock().unwrap().push(answer);
+        }
+        tokio::time::sleep(millis(50)).await;
+        drop(job.cancel().await);
+    });
+    let answers = answers.lock().unwrap().clone();
+    (run, answers)
 }

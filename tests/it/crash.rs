@@ -88,7 +88,7 @@ impl Outs {
         Outs { counts: sim.sink(), sevens: sim.sink() }
     }
 
-    fn sorted(&self) -> (Vec<(u64, u64)>, Vec<u64>) {
+    fn sorted(&self) -> Output {
         (self.counts.sorted(), self.sevens.sorted())
     }
 }
@@ -121,7 +121,8 @@ fn describe(sim: &Simulation, shape: &Shape, outs: &Outs, faults: &InFlow) -> Jo
     let fanned = checked.parallelism(at_source).flat_map(move |n| (0..fan).map(move |i| n + i * 13)).parallelism(at_source);
     let sevens = SideOutput::new("sevens");
     let policy = if shape.side { OnError::to(&sevens) } else { OnError::skip() };
-    let rest = fanned.try_map_or(policy, |n: &u64| if n % 7 == 0 { Err("a seven") } else { Ok(*n) }).parallelism(at_source);
+    let rest =
+        fanned.try_map_or(policy, |n: &u64| if n.is_multiple_of(7) { Err("a seven") } else { Ok(*n) }).parallelism(at_source);
     if shape.side {
         rest.side(&sevens).map(|letter| letter.record).sink("sevens", outs.sevens.clone());
     }
@@ -137,8 +138,11 @@ fn state(sim: &Simulation) -> DiskState {
     state
 }
 
-/// What a run without faults commits and keeps.
-fn expected(seed: u64, shape: &Shape) -> ((Vec<(u64, u64)>, Vec<u64>), DiskState, u64) {
+/// What is committed to both sinks, sorted.
+type Output = (Vec<(u64, u64)>, Vec<u64>);
+
+/// What a run without faults commits and keeps, and how many steps it takes.
+fn expected(seed: u64, shape: &Shape) -> (Output, DiskState, u64) {
     let sim = Simulation::new(seed);
     let outs = Outs::new(&sim);
     let run = sim.run(describe(&sim, shape, &outs, &InFlow { map: never(), source: Vec::new() }));
@@ -151,7 +155,7 @@ fn never() -> Fault {
 }
 
 /// Results depend on the order of records where they are more than counted; then only the last one of each key is compared.
-fn comparable(shape: &Shape, (counts, sevens): (Vec<(u64, u64)>, Vec<u64>)) -> (Vec<(u64, u64)>, Vec<u64>) {
+fn comparable(shape: &Shape, (counts, sevens): Output) -> Output {
     let counts = match shape.keyed {
         Keyed::Count => counts,
         Keyed::Aggregate | Keyed::Reduce => {
@@ -235,9 +239,17 @@ fn shape() -> impl Strategy<Value = Shape> {
     let keyed = prop_oneof![Just(Keyed::Count), Just(Keyed::Aggregate), Just(Keyed::Reduce)];
     let fan = prop_oneof![6 => Just(1u64), 1 => Just(60u64)];
     (flow, keyed, any::<(bool, bool)>(), fan, 1usize..3, 3u64..25).prop_map(
-        |((splits, batch, pause, parallelism), keyed, (union, side), fan, concurrent, interval_ms)| {
-            // The largest number of a key is of one size however often it comes.
-            Shape { splits, batch, pause, parallelism, keyed, union, side, fan, concurrent, interval_ms }
+        |((splits, batch, pause, parallelism), keyed, (union, side), fan, concurrent, interval_ms)| Shape {
+            splits,
+            batch,
+            pause,
+            parallelism,
+            keyed,
+            union,
+            side,
+            fan,
+            concurrent,
+            interval_ms,
         },
     )
 }

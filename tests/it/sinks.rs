@@ -64,6 +64,25 @@ fn f3_what_was_prepared_for_an_aborted_checkpoint_is_committed_with_the_next() {
 }
 
 #[test]
+fn f3_what_was_prepared_for_an_aborted_checkpoint_is_in_the_next_one() {
+    // The process dies anywhere: also between the next manifest and its commits, which only that checkpoint knows of then.
+    let aborting = |sim: &Simulation, out: &RecordingSink<u64>| {
+        sim.disk().plan(DiskCall::Put, "manifest", DiskFault::Refused, &Fault::error_at(1));
+        pass(sim, 40, out)
+    };
+    let whole = Simulation::new(3);
+    let steps = whole.run(aborting(&whole, &whole.sink())).steps;
+    for step in 1..=steps {
+        let sim = Simulation::new(3);
+        let out = sim.sink();
+        sim.run_until(step, aborting(&sim, &out));
+        finished(&sim.run(pass(&sim, 40, &out)));
+        assert_eq!(out.committed(), (0..40).collect::<Vec<_>>(), "step {step}");
+        sound(&out);
+    }
+}
+
+#[test]
 fn f4_transactions_are_committed_in_the_order_of_their_checkpoints() {
     for seed in 0..20 {
         let sim = Simulation::new(seed);

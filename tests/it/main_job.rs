@@ -1,0 +1,226 @@
+//! The main job, `examples/flights.rs`, as its users run it: a process that reads real data, that may panic, and that is killed.
+//!
+//! Its rows are compared with a computation that shares no code with the engine.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+const INPUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/flights-2013-01.csv.gz");
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+
+/// The example's program, which `cargo test` has built beside the tests.
+fn program() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let path = tests.parent().unwrap().parent().unwrap().join("examples").join("flights");
+    if !path.exists() {
+        let built = Command::new(env!("CARGO")).args(["build", "--example", "flights"]).status().unwrap();
+        assert!(built.success(), "the example is built");
+    }
+    path
+}
+
+fn command(dir: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.args(["--input", INPUT, "--checkpoint-ms", "10"]).args(more);
+    command.arg("--output").arg(dir.join("out")).arg("--state").arg(dir.join("state"));
+    command.env("RUST_BACKTRACE", "0").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(dir: &Path, more: &[&str]) -> Output {
+    command(dir, more).output().unwrap()
+}
+
+/// All committed rows below a directory, sorted.
+fn rows(dir: &Path) -> Vec<String> {
+    let mut rows = Vec::new();
+    for file in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.extension().is_some_and(|extension| extension == "csv") {
+            rows.extend(fs::read_to_string(&file).unwrap().lines().map(str::to_owned));
+        }
+    }
+    rows.sort();
+    rows
+}
+
+fn uncommitted(dir: &Path) -> usize {
+    let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| !name.to_string_lossy().ends_with(".csv")).count()
+}
+
+/// What must come out: results and late rows, sorted.
+fn expected() -> (Vec<String>, Vec<String>) {
+    let mut reader = csv::Reader::from_reader(flate2::read::MultiGzDecoder::new(fs::File::open(INPUT).unwrap()));
+    let headers = reader.headers().unwrap().clone();
+    let column = |name: &str| headers.iter().position(|header| header == name).unwrap();
+    let [hour, minute, delay, carrier, flight, origin] =
+        ["time_hour", "minute", "dep_delay", "carrier", "flight", "origin"].map(column);
+    let (mut results, mut late) = (Vec::new(), Vec::new());
+    let mut windows: BTreeMap<i64, BTreeMap<(String, String), (u64, i64)>> = BTreeMap::new();
+    let (mut highest, mut watermark) = (i64::MIN, None);
+    let text = |start: i64| jiff::Timestamp::from_millisecond(start).unwrap().to_string();
+    for row in reader.records() {
+        let row = row.unwrap();
+        let at = row[hour].parse::<jiff::Timestamp>().unwrap().as_millisecond() + row[minute].parse::<i64>().unwrap() * MINUTE;
+        let before = watermark;
+        if row[delay] != *"NA" {
+            let (start, minutes) = (at - at.rem_euclid(HOUR), row[delay].parse::<i64>().unwrap());
+            let last = start + HOUR - 1;
+            if before.is_some_and(|w| last + 2 * HOUR <= w) {
+                late.push([&row[origin], &row[carrier], &row[flight], &row[hour], &row[minute], &row[delay]].join(","));
+            } else {
+                let key = (row[origin].to_owned(), row[carrier].to_owned());
+                let (flights, total) = windows.entry(start).or_default().entry(key).or_default();
+                (*flights, *total) = (*flights + 1, *total + minutes);
+                if before.is_some_and(|w| last <= w) {
+                    results.push(format!("{},{},{},{flights},{total}", &row[origin], &row[carrier], text(start)));
+                }
+            }
+        }
+        highest = highest.max(at);
+        let next = highest - 15 * MINUTE - 1;
+        if watermark.is_none_or(|sent| next >= sent + MINUTE) {
+            watermark = Some(next);
+        }
+        fire(&windows, before, watermark, &mut results);
+    }
+    fire(&windows, watermark, Some(i64::MAX), &mut results);
+    results.sort();
+    late.sort();
+    (results, late)
+}
+
+/// The results of the windows that end between two watermarks.
+fn fire(
+    windows: &BTreeMap<i64, BTreeMap<(String, String), (u64, i64)>>,
+    before: Option<i64>,
+    now: Option<i64>,
+    results: &mut Vec<String>,
+) {
+    if before == now {
+        return;
+    }
+    for (start, keys) in windows {
+        let last = start + HOUR - 1;
+        if before.is_none_or(|before| last > before) && now.is_some_and(|now| last <= now) {
+            let start = jiff::Timestamp::from_millisecond(*start).unwrap();
+            results.extend(keys.iter().map(|((origin, carrier), (n, total))| format!("{origin},{carrier},{start},{n},{total}")));
+        }
+    }
+}
+
+fn assert_complete(dir: &Path) {
+    let (results, late) = expected();
+    assert_eq!(rows(&dir.join("out/late")), late, "the late rows");
+    assert!(rows(&dir.join("out/delays")) == results, "the results");
+    assert_eq!(uncommitted(&dir.join("out/delays")) + uncommitted(&dir.join("out/late")), 0, "parts that were never committed");
+}
+
+#[test]
+fn the_rows_are_those_of_an_independent_computation() {
+    for parallelism in ["1", "2", "4"] {
+        let dir = tempfile::tempdir().unwrap();
+        let output = run(dir.path(), &["--parallelism", parallelism]);
+        assert!(output.status.success(), "{output:?}");
+        assert_complete(dir.path());
+    }
+}
+
+#[test]
+fn a_panic_in_an_operator_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = run(dir.path(), &["--parallelism", "2", "--panic-at", "20000"]);
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.contains("restarts:     1"), "{printed}");
+    assert_complete(dir.path());
+}
+
+#[test]
+fn a_rerun_after_the_end_says_so_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(run(dir.path(), &[]).status.success());
+    let before = rows(&dir.path().join("out/delays"));
+    let output = run(dir.path(), &[]);
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("has finished before"));
+    assert_eq!(rows(&dir.path().join("out/delays")), before);
+}
+
+/// Kills the process at the latest after this long, unless it has ended by then.
+fn kill_after(mut child: Child, pause: Duration) -> bool {
+    let step = Duration::from_millis(2);
+    for _ in 0..pause.as_millis() / step.as_millis() {
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        std::thread::sleep(step);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    true
+}
+
+#[test]
+fn f2_a_dozen_kills_at_any_moment_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let rate = ["--parallelism", "2", "--rate", "20000"];
+    let mut kills = 0;
+    for round in 0..12u64 {
+        let pause = Duration::from_millis(30 + (round * 7919) % 170);
+        kills += usize::from(kill_after(command(dir.path(), &rate).spawn().unwrap(), pause));
+        let visible = rows_so_far(&dir.path().join("out/delays"));
+        let (results, _) = expected();
+        assert!(is_part_of(&visible, &results), "only committed rows are visible, none twice");
+    }
+    assert!(kills >= 6, "most of the kills hit: {kills}");
+    let output = run(dir.path(), &["--parallelism", "2"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_complete(dir.path());
+}
+
+fn rows_so_far(dir: &Path) -> Vec<String> {
+    if dir.exists() { rows(dir) } else { Vec::new() }
+}
+
+/// Whether every row of `part`, as often as it is there, is in `whole`; both sorted.
+fn is_part_of(part: &[String], whole: &[String]) -> bool {
+    let mut whole = whole.iter();
+    part.iter().all(|row| whole.any(|other| other == row))
+}
+
+#[test]
+fn bad_input_is_an_error_that_names_the_thing_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let no_file = dir.path().join("nothing.csv");
+    let truncated = dir.path().join("truncated.csv.gz");
+    fs::write(&truncated, &fs::read(INPUT).unwrap()[..100_000]).unwrap();
+    let malformed = dir.path().join("malformed.csv");
+    fs::write(&malformed, "time_hour,minute,dep_delay,carrier,flight,origin\n2013-01-01T10:00:00Z,15,x,UA,1,EWR\n").unwrap();
+    for (input, says) in [(&no_file, "nothing.csv"), (&truncated, "truncated.csv.gz"), (&malformed, "malformed.csv:2")] {
+        let state = tempfile::tempdir().unwrap();
+        let output = run(state.path(), &["--input", input.to_str().unwrap()]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{error}");
+        assert!(error.contains(says), "{error}");
+        assert!(rows_so_far(&state.path().join("out/delays")).is_empty(), "nothing is committed");
+    }
+}
+
+#[test]
+fn a_second_process_on_the_same_state_is_refused_and_harms_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = command(dir.path(), &["--rate", "20000"]).spawn().unwrap();
+    while !dir.path().join("state/flights/job").exists() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let output = run(dir.path(), &[]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("another process"), "{output:?}");
+    assert!(first.wait().unwrap().success());
+    assert_complete(dir.path());
+}
