@@ -8,9 +8,7 @@ use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::segment::SEGMENT_ENTRIES;
-use super::table_view::TableView;
-use super::*;
+use super::{segment::SEGMENT_ENTRIES, table_view::TableView, *};
 use crate::error::Error;
 use crate::ids::KeyGroup;
 use crate::key::KeyGroups;

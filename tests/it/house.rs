@@ -30,7 +30,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("rmp_serde", &["codec"]),
     ("xxhash_rust", &["key"]),
     ("hashbrown", &["state"]),
-    ("crc32c", &["snapshot"]),
+    ("crc32c", &["snapshot", "connector"]),
     ("object_store", &["snapshot"]),
     ("csv", &["connector"]),
     ("flate2", &["connector"]),
