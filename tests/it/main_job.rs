@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+/// By start, by origin and carrier: flights, and their delays together.
+type Windows = BTreeMap<i64, BTreeMap<(String, String), (u64, i64)>>;
+
 const INPUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/flights-2013-01.csv.gz");
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -60,7 +63,7 @@ fn expected() -> (Vec<String>, Vec<String>) {
     let [hour, minute, delay, carrier, flight, origin] =
         ["time_hour", "minute", "dep_delay", "carrier", "flight", "origin"].map(column);
     let (mut results, mut late) = (Vec::new(), Vec::new());
-    let mut windows: BTreeMap<i64, BTreeMap<(String, String), (u64, i64)>> = BTreeMap::new();
+    let mut windows: Windows = BTreeMap::new();
     let (mut highest, mut watermark) = (i64::MIN, None);
     let text = |start: i64| jiff::Timestamp::from_millisecond(start).unwrap().to_string();
     for row in reader.records() {
@@ -95,12 +98,7 @@ fn expected() -> (Vec<String>, Vec<String>) {
 }
 
 /// The results of the windows that end between two watermarks.
-fn fire(
-    windows: &BTreeMap<i64, BTreeMap<(String, String), (u64, i64)>>,
-    before: Option<i64>,
-    now: Option<i64>,
-    results: &mut Vec<String>,
-) {
+fn fire(windows: &Windows, before: Option<i64>, now: Option<i64>, results: &mut Vec<String>) {
     if before == now {
         return;
     }
