@@ -1,4 +1,4 @@
-//! The broker behind a [`RecordingSink`](super::RecordingSink): transactions, what is committed, and what must never be.
+//! The broker behind a [`RecordingSink`](super::RecordingSink)(super::RecordingSink): transactions, what is committed, and what must never be.
 //!
 //! Always: a transaction that is prepared survives the death of the process; one that is not is forgotten by it.
 
@@ -11,12 +11,12 @@ use super::recording::SinkCall;
 use crate::error::BoxError;
 use crate::ids::{Attempt, CheckpointId};
 
-/// The number of a transaction of a [`RecordingSink`].
+/// The number of a transaction of a [`RecordingSink`](super::RecordingSink).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TransactionId(pub u64);
 
-/// What a [`RecordingSink`] was told.
+/// What a [`RecordingSink`](super::RecordingSink) was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SinkEvent {
