@@ -49,7 +49,11 @@ impl<T: Send + 'static, F: Fn(u64) -> T + Send + Sync + 'static> SplitReader for
         let (first, step, make) = (self.next, self.step, &*self.make);
         let left = self.n.saturating_sub(first).div_ceil(step);
         let count = left.min(out.room() as u64);
-        out.extend((0..count).map(|k| make(first + k * step)));
+        if step == 1 {
+            out.extend((first..first + count).map(make));
+        } else {
+            out.extend((0..count).map(|k| make(first + k * step)));
+        }
         self.next = first + count * step;
         Ok(if count == left { Poll::Ended } else { Poll::Ready })
     }

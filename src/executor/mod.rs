@@ -10,7 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub(crate) use driver::{Driver, Ending, drive};
+pub(crate) use driver::{Driver, Ending, Pace, drive};
 pub(crate) use pool::{Pool, build_runtime};
 
 use crate::ids::TaskId;
@@ -30,6 +30,6 @@ pub(crate) trait Executor: Send + Sync + std::fmt::Debug {
     /// The clock that everything is timed with.
     fn clock(&self) -> Arc<dyn Clock>;
 
-    /// How many steps a driver may take before others get a turn.
-    fn steps(&self) -> usize;
+    /// When a driver lets others have their turn.
+    fn pace(&self) -> Pace;
 }

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::{Executor, Running};
+use super::{Executor, Pace, Running};
 use crate::error::{Error, Result};
 use crate::ids::TaskId;
 use crate::time::{Clock, SystemClock};
 
 /// Steps before a driver lets others have their turn: enough that a hand-over costs nothing beside them, few enough that none
 /// waits long.
-const STEPS: usize = 16;
+const STEPS: usize = 64;
+/// Some tens of microseconds of looking, where a worker has nothing else to do.
+const IDLE_TURNS: usize = 64;
 
 /// Runs drivers on the workers of a runtime.
 #[derive(Debug)]
@@ -51,7 +53,7 @@ impl Executor for Pool {
         self.clock.clone()
     }
 
-    fn steps(&self) -> usize {
-        STEPS
+    fn pace(&self) -> Pace {
+        Pace { steps: STEPS, idle_turns: IDLE_TURNS }
     }
 }
