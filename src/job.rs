@@ -15,6 +15,9 @@ use crate::executor::{Executor, Pool, build_runtime};
 use crate::ids::CheckpointId;
 use crate::metrics::TimesSummary;
 
+/// How long the end of a job waits for work that still blocks.
+const LET_GO: Duration = Duration::from_secs(2);
+
 /// What a job has done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -171,18 +174,25 @@ fn run(spec: JobSpec, workers: Option<usize>, tell: oneshot::Sender<Result<JobHa
         Err(error) => return drop(tell.send(Err(error))),
     };
     let executor: Arc<dyn Executor> = Arc::new(Pool::new(runtime.handle().clone()));
-    runtime.block_on(async {
-        match launch(spec, executor).await {
-            Err(error) => drop(tell.send(Err(error))),
-            Ok(launched) => {
-                drop(tell.send(Ok(JobHandle::new(&launched))));
-                if let Some((_, root)) = launched.root
-                    && let Err(error) = root.await
-                {
-                    launched.status.ended(JobEnd::Failed(Error::Engine(format!("the root of the job panicked: {error}"))));
-                }
+    let status = runtime.block_on(async {
+        let launched = match launch(spec, executor).await {
+            Ok(launched) => launched,
+            Err(error) => {
+                drop(tell.send(Err(error)));
+                return None;
             }
+        };
+        drop(tell.send(Ok(JobHandle::new(&launched))));
+        if let Some((_, root)) = launched.root
+            && let Err(error) = root.await
+        {
+            launched.status.ended(JobEnd::Failed(Error::Engine(format!("the root of the job panicked: {error}"))));
         }
+        Some(launched.status)
     });
-    runtime.shutdown_background();
+    // Whoever hears of the end may start the job again at once: what it held is let go first.
+    runtime.shutdown_timeout(LET_GO);
+    if let Some(status) = status {
+        status.publish();
+    }
 }

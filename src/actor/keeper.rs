@@ -15,7 +15,7 @@ use super::presence::Presence;
 use super::region::RegionMsg;
 use super::root::RootMsg;
 use crate::checkpoint::{Event, Refusal, Written};
-use crate::error::{Error, Result, chain_text, panic_text};
+use crate::error::{BoxError, Error, Result, chain_text, panic_text};
 use crate::executor::Executor;
 use crate::ids::{CheckpointId, Uid};
 use crate::snapshot::{
@@ -131,13 +131,6 @@ impl KeeperArgs {
         let outcome = match guarded(|| prepare(&mut view)) {
             Ok(()) => guarded(|| self.write(&view, &uids)),
             Err(cause) => {
-                let cause = Error::Operator {
-                    operator: uids.last().map_or_else(String::new, Uid::to_string),
-                    task: task.to_string(),
-                    callback: "make_durable",
-                    cause: chain_text(&cause),
-                    source: Arc::new(cause.clone()),
-                };
                 post(&region, RegionMsg::Event(supervision::Event::TaskFailed { task, attempt, cause: cause.clone() }));
                 Err(cause)
             }
@@ -212,7 +205,14 @@ impl KeeperArgs {
 fn prepare(view: &mut TaskView) -> Result<()> {
     for part in &mut view.parts {
         if let Some(prepare) = part.prepare.take() {
-            part.views.push(prepare().map_err(|error| Error::Engine(chain_text(&*error)))?);
+            let blame = |error: BoxError| Error::Operator {
+                operator: part.uid.to_string(),
+                task: view.task.to_string(),
+                callback: "make_durable",
+                cause: chain_text(&*error),
+                source: Arc::from(error),
+            };
+            part.views.push(prepare().map_err(blame)?);
         }
     }
     Ok(())

@@ -3,8 +3,8 @@
 //! Written by the actors, read by the job's handles on any thread.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -40,6 +40,9 @@ pub(crate) struct JobStatus {
     pub(crate) stops: Times,
     /// The latest complete checkpoint, 0 for none.
     latest: AtomicU64,
+    /// How the job ended, as soon as that is decided.
+    decided: OnceLock<JobEnd>,
+    /// The same, once everything that the job held is let go.
     end: watch::Sender<Option<JobEnd>>,
 }
 
@@ -55,6 +58,7 @@ impl JobStatus {
             longest_step: Longest::default(),
             stops: Times::default(),
             latest: AtomicU64::new(0),
+            decided: OnceLock::new(),
             end: watch::Sender::new(None),
         }
     }
@@ -82,13 +86,15 @@ impl JobStatus {
         Some(self.latest.load(Ordering::Relaxed)).filter(|id| *id > 0).map(CheckpointId)
     }
 
-    /// Tells how the job ended; the first word counts.
+    /// Notes how the job ended; the first word counts.
     pub(crate) fn ended(&self, end: JobEnd) {
-        self.end.send_if_modified(|told| {
-            let first = told.is_none();
-            told.get_or_insert(end);
-            first
-        });
+        self.decided.get_or_init(|| end);
+    }
+
+    /// Tells those who wait for the job's end how it ended, now that its threads and its store are free again.
+    pub(crate) fn publish(&self) {
+        let unsaid = || JobEnd::Failed(Error::Engine("the job's actors are gone, and did not say how it ended".into()));
+        self.end.send_replace(Some(self.decided.get().cloned().unwrap_or_else(unsaid)));
     }
 
     /// How the job ended, once it has.

@@ -126,11 +126,15 @@ impl<S: Stepwise> Steps<S> {
     }
 
     fn due(&mut self, now: Timestamp, cx: &mut Cx) -> Result<(), Halt> {
+        if self.finished {
+            return Ok(());
+        }
         while !self.outs.is_full() && cx.spend(1) {
-            if self.finished || self.operator.due(now, &mut self.outs, cx)? {
-                break;
+            if self.operator.due(now, &mut self.outs, cx)? {
+                return Ok(());
             }
         }
+        cx.due_at(now);
         Ok(())
     }
 

@@ -14,7 +14,6 @@ use tokio::time::Sleep;
 use crate::channel::Bell;
 use crate::error::{Error, chain_text, panic_text};
 use crate::ids::{TaskId, Uid};
-use crate::operator::Halt;
 use crate::task::{Progress, Task};
 use crate::time::{Clock, Moment};
 
@@ -25,8 +24,6 @@ pub(crate) enum Ending {
     Done,
     /// By an error or a panic of its own.
     Failed(Error),
-    /// Because a task beside it is gone.
-    PeerGone,
 }
 
 /// What the driver knows of its task.
@@ -120,8 +117,7 @@ impl Driver {
     fn step(&self, task: &mut Task, cx: &Context<'_>) -> Result<Progress, Ending> {
         match catch_unwind(AssertUnwindSafe(|| task.step(cx.waker()))) {
             Ok(Ok(progress)) => Ok(progress),
-            Ok(Err(Halt::PeerGone)) => Err(Ending::PeerGone),
-            Ok(Err(Halt::Error(error))) => Err(Ending::Failed(Error::Operator {
+            Ok(Err(error)) => Err(Ending::Failed(Error::Operator {
                 operator: self.operator(task),
                 task: self.id.to_string(),
                 callback: task.running().1,

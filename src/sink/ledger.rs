@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::error::BoxError;
 use crate::ids::CheckpointId;
@@ -16,6 +17,8 @@ use crate::state::{ListView, StateView};
 
 /// The state name under which handles are kept.
 pub(crate) const HANDLES_STATE: &str = "handles";
+/// Between two tries to commit: long enough for a passing fault of a disk.
+const COMMIT_PAUSE: Duration = Duration::from_millis(10);
 /// How often a commit is tried before the region fails.
 const COMMIT_TRIES: u32 = 3;
 
@@ -82,6 +85,7 @@ impl<S: Sink> Ledger<S> {
                 return Err(error);
             }
             tries += 1;
+            std::thread::sleep(COMMIT_PAUSE);
         }
         Ok(())
     }

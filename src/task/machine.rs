@@ -84,6 +84,8 @@ enum Phase {
     Finishing,
     /// The end of data was sent; barriers still pass.
     Parked,
+    /// A task beside it is gone, so its region will be told to stop; it waits for that.
+    Stranded,
     /// Over.
     Over,
 }
@@ -154,15 +156,21 @@ impl Task {
     }
 
     /// Does a bounded piece of work.
-    pub(crate) fn step(&mut self, waker: &Waker) -> Result<Progress, Halt> {
+    pub(crate) fn step(&mut self, waker: &Waker) -> Result<Progress, BoxError> {
         let began = self.parts.clock.now();
         let outcome = self.work(began, waker);
         let ended = self.worked_until.take().unwrap_or_else(|| self.parts.clock.now());
         self.parts.longest_step.note(ended.since(began));
         match outcome {
-            // Parked tasks go one by one, when each has confirmed its commits: a neighbour that is gone is no failure then.
-            Err(Halt::PeerGone) if self.phase == Phase::Parked => Ok(Progress::Idle(None)),
-            outcome => outcome,
+            Ok(progress) => Ok(progress),
+            Err(Halt::Error(error)) => Err(error),
+            Err(Halt::PeerGone) => {
+                // A neighbour's failure is told by the neighbour. Parked tasks go one after another, which is none.
+                if self.phase != Phase::Parked {
+                    self.phase = Phase::Stranded;
+                }
+                Ok(Progress::Idle(None))
+            }
         }
     }
 
@@ -174,8 +182,10 @@ impl Task {
     fn work(&mut self, now: Moment, waker: &Waker) -> Result<Progress, Halt> {
         self.cx.begin_step();
         self.obey()?;
-        if self.phase == Phase::Over {
-            return Ok(Progress::Done);
+        match self.phase {
+            Phase::Over => return Ok(Progress::Done),
+            Phase::Stranded => return Ok(Progress::Idle(None)),
+            Phase::Running | Phase::Finishing | Phase::Parked => {}
         }
         if self.held && self.signal(Signal::Resume)? == Flow::Full {
             return Ok(self.stopped());
@@ -195,16 +205,14 @@ impl Task {
 
     /// Does what it was told.
     fn obey(&mut self) -> Result<(), Halt> {
-        loop {
+        while self.phase != Phase::Over {
             match self.parts.lane.try_recv() {
                 channel::Command::Got(command) => self.follow(command)?,
                 channel::Command::None => return Ok(()),
-                channel::Command::Orphaned => {
-                    self.phase = Phase::Over;
-                    return Ok(());
-                }
+                channel::Command::Orphaned => self.phase = Phase::Over,
             }
         }
+        Ok(())
     }
 
     fn follow(&mut self, command: Command) -> Result<(), Halt> {

@@ -4,6 +4,7 @@
 //! neither skips nor repeats a record. Splits are read in turn, a piece at a time; a split holds the watermark from the moment it
 //! is assigned until it ends.
 
+use std::collections::VecDeque;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -79,7 +80,7 @@ pub(crate) struct Sourced<S: Source> {
     first: Option<InputState>,
     /// To be said after what is in `batch`, with the watermark that comes after it.
     state: Option<(InputState, Option<Timestamp>)>,
-    triggered: Steps,
+    triggered: VecDeque<Steps>,
     pace: Pace,
     /// By split: since when it has had nothing to read, time in which the chain was full left out.
     idle_since: Vec<Option<Moment>>,
@@ -129,7 +130,7 @@ impl<S: Source> Sourced<S> {
             next: 0,
             first: None,
             state: None,
-            triggered: Steps::default(),
+            triggered: VecDeque::new(),
             pace: Pace::default(),
             idle_since: vec![None; n],
             ended: false,
@@ -168,8 +169,8 @@ impl<S: Source> Sourced<S> {
             self.advance_to(then);
             return Ok(Some(Advance::State(state)));
         }
-        if self.triggered != Steps::default() {
-            return Ok(Some(Advance::Barrier(std::mem::take(&mut self.triggered))));
+        if let Some(steps) = self.triggered.pop_front() {
+            return Ok(Some(Advance::Barrier(steps)));
         }
         Ok(None)
     }
@@ -196,7 +197,8 @@ impl<S: Source> Sourced<S> {
         for _ in 0..self.parts.splits.len() {
             let at = self.next;
             self.next = if at + 1 >= self.parts.splits.len() { 0 } else { at + 1 };
-            if self.poll(at, limit, now, waker, cx)? {
+            // A split that fell idle has that said before another one is read, which may say the opposite.
+            if self.poll(at, limit, now, waker, cx)? || self.state.is_some() {
                 return Ok(self.go_on(cx)?.unwrap_or(Advance::Moved));
             }
         }
@@ -329,9 +331,7 @@ impl<S: Source> Head for Sourced<S> {
 
     fn trigger(&mut self, id: CheckpointId) -> Steps {
         let steps = self.alignment.trigger(id);
-        if steps != Steps::default() {
-            self.triggered = steps;
-        }
+        self.triggered.push_back(steps);
         Steps::default()
     }
 

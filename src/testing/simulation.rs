@@ -182,10 +182,11 @@ where
     let launched = launch(spec, executor).await?;
     let handle = JobHandle::new(&launched);
     let script = tokio::spawn(script(handle.clone()));
-    let end = handle.wait().await;
     if let Some((_, root)) = launched.root {
         root.await.map_err(|error| Error::Engine(format!("the root of the job panicked: {error}")))?;
     }
+    launched.status.publish();
+    let end = handle.wait().await;
     script.await.map_err(|error| Error::Engine(format!("the script failed: {error}")))?;
     end
 }
