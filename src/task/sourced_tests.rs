@@ -172,15 +172,17 @@ fn d4_a_record_wakes_an_idle_source_which_says_so_first() {
 
 #[test]
 fn d4_a_split_that_wakes_as_the_last_other_falls_idle_leaves_the_source_active() {
-    // Once with each split as the one that is read first.
+    // The third split was read last, so that the next round begins with the first: once it is the one that rests.
     for waking in 0..2 {
         let resting = 1 - waking;
-        let mut play = Play::fresh(2);
+        let mut play = Play::fresh(3);
         play.feed(waking, &[100]);
         play.feed(resting, &[200]);
         play.run(0);
         play.feed(resting, &[210]);
         assert_eq!(play.run(30), "r@210");
+        play.end(2);
+        assert_eq!(play.run(40), "w99");
         assert_eq!(play.run(60), "w209");
         play.feed(waking, &[300]);
         assert_eq!(play.run(100), "r@300 w299", "split {waking} wakes");
