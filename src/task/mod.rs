@@ -7,6 +7,8 @@ mod gated;
 mod head;
 mod machine;
 mod sourced;
+#[cfg(test)]
+mod sourced_tests;
 
 pub(crate) use gated::Gated;
 #[cfg(test)]

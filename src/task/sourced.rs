@@ -273,10 +273,19 @@ impl<S: Source> Sourced<S> {
             *idle_since = None;
         }
         let Some(split) = self.parts.splits.get(at) else { return };
-        if let Some(Output::Active { since, watermark }) = self.frontier.active(at, split.state.clock.watermark) {
-            self.first = Some(InputState::Active(since));
-            self.batch.marks.extend(watermark.map(|watermark| Mark { at: 0, watermark }));
-        }
+        let watermark = match self.frontier.active(at, split.state.clock.watermark) {
+            Some(Output::Active { since, watermark }) => {
+                // Where another split's idleness was still to be said, nobody believes the input idle.
+                if self.state.take().is_none() {
+                    self.first = Some(InputState::Active(since));
+                }
+                watermark
+            }
+            // Those that were active were all behind; this split is not, and holds alone.
+            Some(Output::Watermark(watermark)) => Some(watermark),
+            _ => None,
+        };
+        self.batch.marks.extend(watermark.map(|watermark| Mark { at: 0, watermark }));
     }
 
     /// Nothing to read: the split's watermark catches up, and after the timeout it is idle.

@@ -75,6 +75,11 @@ impl<T> RecordingSink<T> {
         self.broker().faults.push((call, fault.clone()));
     }
 
+    /// Forgets all planned faults.
+    pub fn heal(&self) {
+        self.broker().faults.clear();
+    }
+
     /// What it was told, in order.
     pub fn events(&self) -> Vec<SinkEvent> {
         self.broker().events.clone()

@@ -1,7 +1,7 @@
 //! What a flow does with its records, and which flows are refused.
 
 use tidegate::testing::{End, Fault, RecordingSink, Run, Scripted, Simulation, SinkEvent};
-use tidegate::{Checkpoints, Error, Job, OnError, SideOutput, Store, millis};
+use tidegate::{Checkpoints, Error, Job, OnError, SideOutput, Store, Timestamp, Tumbling, Watermarks, Windowed, millis};
 
 use crate::common::{counted, finished, job, numbers, sound};
 
@@ -117,6 +117,24 @@ fn h14_a_writer_is_closed_once_however_it_ends() {
     finished(&sim.run(pass(&sim, numbers(20), &out)));
     let (opened, _, closed) = lifecycle(&out);
     assert_eq!((opened, closed), (3, 3), "one failed in open, so that three were opened");
+}
+
+#[test]
+fn d8_d11_tasks_without_splits_hold_no_window_back_and_cancelling_fires_none() {
+    let sim = Simulation::new(7);
+    let out = sim.sink();
+    let job = job(&sim).parallelism(4);
+    let script = Scripted::new([(0..25).collect(), (0..35).collect()]).endless();
+    let timed = Watermarks::bounded(millis(0)).on(|n: &u64| Timestamp::from_millis(*n as i64)).step(millis(1));
+    let windows = job.source("numbers", script).watermarks(timed).key_by(|_: &u64| 0u64).window(Tumbling::of(millis(10)));
+    windows.count().map(|counted: Windowed<u64, u64>| counted.value).sink("out", out.clone());
+    let run = sim.run_with(job, |job| async move {
+        tokio::time::sleep(millis(100)).await;
+        drop(job.cancel().await);
+    });
+    assert!(matches!(run.end, End::Cancelled), "{run}");
+    assert_eq!(out.committed(), vec![20, 20], "two windows are over in both splits, two are not");
+    sound(&out);
 }
 
 #[test]

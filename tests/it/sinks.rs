@@ -150,6 +150,45 @@ fn f6_a_commit_that_fails_for_good_fails_the_job_and_the_next_start_commits() {
 }
 
 #[test]
+fn f7_a_commit_is_tried_three_times_then_the_region_fails_and_the_state_keeps_the_handle() {
+    let manual = |sim: &Simulation, out: &RecordingSink<u64>| pass(sim, 20, out).checkpoints(Checkpoints::manual());
+    let sim = Simulation::new(13);
+    let (out, fault) = (sim.sink(), Fault::error_at(1).times(2));
+    out.plan(SinkCall::Commit, &fault);
+    assert_eq!(finished(&sim.run(manual(&sim, &out))).restarts, 0, "the third try succeeds");
+    assert_eq!((fault.calls(), out.committed().len()), (3, 20));
+    sound(&out);
+
+    let sim = Simulation::new(14);
+    let (out, fault) = (sim.sink(), Fault::error_at(1).times(1000));
+    out.plan(SinkCall::Commit, &fault);
+    let run = sim.run(manual(&sim, &out).restart(Restart::never()));
+    assert!(matches!(run.end, End::Failed(Error::RestartsExhausted { .. })), "{run}");
+    assert_eq!((fault.calls(), out.committed().len()), (3, 0));
+    let (_, state) = sim.disk().state("job").unwrap().expect("the final checkpoint is complete");
+    assert_eq!(state[&("out".to_owned(), "handles".to_owned())].len(), 1, "{state:?}");
+    out.heal();
+    finished(&sim.run(manual(&sim, &out)));
+    assert_eq!(out.committed(), (0..20).collect::<Vec<_>>(), "recovery commits");
+    sound(&out);
+}
+
+#[test]
+fn f8_a_task_is_not_over_before_its_commits_are() {
+    for seed in 0..40 {
+        let sim = Simulation::new(seed);
+        let (out, fault) = (sim.sink(), Fault::error_at(2).times(2));
+        out.plan(SinkCall::Committed, &fault);
+        finished(&sim.run(pass(&sim, 30, &out)));
+        let events = out.events();
+        let last = events.iter().rposition(|event| matches!(event, SinkEvent::Committed(_))).unwrap();
+        assert!(last < position(&events, &SinkEvent::Closed(0)), "seed {seed}: {events:?}");
+        assert_eq!(out.committed(), (0..30).collect::<Vec<_>>());
+        sound(&out);
+    }
+}
+
+#[test]
 fn f11_the_last_transaction_is_committed_only_when_the_final_checkpoint_is_complete() {
     let sim = Simulation::new(9);
     let (out, fault) = (sim.sink(), Fault::error_at(1).times(2));
@@ -216,6 +255,52 @@ fn f13_a_job_restored_behind_its_end_has_nothing_to_replay() {
     let again = events.iter().rposition(|event| matches!(event, SinkEvent::Recovered(..))).unwrap();
     assert!(!events[again..].iter().any(|event| matches!(event, SinkEvent::Begun(_) | SinkEvent::Finished(_))), "{events:?}");
     assert_eq!(out.committed(), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn f14_the_handles_of_two_tasks_are_each_committed_once_at_another_parallelism() {
+    for (seed, parallelism) in [(15, 1), (16, 3)] {
+        let sim = Simulation::new(seed);
+        let (out, fault) = (sim.sink(), Fault::error_at(1).times(1000));
+        out.plan(SinkCall::Commit, &fault);
+        // The first checkpoint fails, so that each task has two transactions in the second one.
+        sim.disk().plan(DiskCall::Put, "manifest", DiskFault::Refused, &Fault::error_at(1));
+        let job = |parallelism| {
+            let job = Job::new("job").store(sim.disk().store()).checkpoints(Checkpoints::every(millis(4)));
+            let splits = [(0..40).collect(), (40..80).collect()];
+            let numbers = job.source("two", Scripted::new(splits).batches(5).pause_every(5, millis(5)));
+            let numbers = numbers.map(|n: u64| n);
+            numbers.parallelism(2).sink("out", out.clone()).parallelism(parallelism);
+            job.parallelism(2).restart(Restart::never())
+        };
+        let run = sim.run(job(2));
+        assert!(matches!(run.end, End::Failed(_)) && out.committed().is_empty(), "{run}");
+        out.heal();
+        finished(&sim.run(job(parallelism)));
+        let events = out.events();
+        let again = events.iter().rposition(|event| matches!(event, SinkEvent::Recovered(..))).unwrap();
+        let SinkEvent::Recovered(_, handles) = &events[again] else { unreachable!() };
+        assert_eq!(handles.len(), 4, "{events:?}");
+        for handle in handles {
+            let commits = events.iter().filter(|event| **event == SinkEvent::Committed(*handle)).count();
+            assert_eq!(commits, 1, "{handle:?} at parallelism {parallelism}");
+        }
+        assert_eq!(out.sorted(), (0..80).collect::<Vec<_>>());
+        sound(&out);
+    }
+}
+
+#[test]
+fn f16_an_error_while_a_cut_is_made_durable_leaves_the_checkpoint_unacknowledged_and_fails_the_region() {
+    let sim = Simulation::new(17);
+    let (out, fault) = (sim.sink(), Fault::error_at(1));
+    out.plan(SinkCall::MakeDurable, &fault);
+    let run = sim.run(pass(&sim, 20, &out).checkpoints(Checkpoints::manual()).restart(Restart::never()));
+    assert!(matches!(run.end, End::Failed(Error::RestartsExhausted { .. })), "{run}");
+    assert!(fault.fired() && sim.disk().state("job").unwrap().is_none(), "no checkpoint is complete");
+    finished(&sim.run(pass(&sim, 20, &out)));
+    assert_eq!(out.committed(), (0..20).collect::<Vec<_>>());
+    sound(&out);
 }
 
 #[test]

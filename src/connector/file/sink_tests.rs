@@ -278,6 +278,29 @@ fn f33_parts_of_all_attempts_and_writers_have_names_of_their_own() {
 }
 
 #[test]
+fn f34_leftovers_are_removed_only_at_recovery_and_only_those_that_no_handle_knows() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = sink(&dir);
+    let (mut one, mut other) = (sink.open(&ctx(1, 0, 0)).unwrap(), sink.open(&ctx(1, 0, 1)).unwrap());
+    let first = checkpoint(&sink, &mut one, rows(0..2), 1);
+    let second = checkpoint(&sink, &mut one, rows(2..4), 2);
+    let aborted = checkpoint(&sink, &mut one, rows(4..6), 3);
+    other.write(&mut rows(6..8)).unwrap();
+    let cut = other.cut(CheckpointId(3)).unwrap();
+    other.write(&mut rows(8..10)).unwrap();
+    assert_eq!(files(dir.path(), true).len(), 5);
+    sink.commit(&first[0]).unwrap();
+    assert_eq!(files(dir.path(), true).len(), 4, "a commit removes no other part");
+    let third = sink.open(&ctx(1, 0, 2)).unwrap();
+    assert_eq!(files(dir.path(), true).len(), 4, "nor does a writer that opens");
+    sink.recover(&ctx(2, 0, 0), second).unwrap();
+    assert_eq!(files(dir.path(), true), Vec::<String>::new(), "what the checkpoint does not know is gone");
+    assert_eq!(visible(dir.path()), text(0..4));
+    assert!(sink.commit(&aborted[0]).is_err());
+    drop((cut, third));
+}
+
+#[test]
 fn f35_parts_roll_by_size_within_and_across_checkpoints() {
     let dir = tempfile::tempdir().unwrap();
     let sink = sink(&dir).roll_at_bytes(50);
