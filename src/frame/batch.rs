@@ -1,7 +1,7 @@
 //! A batch: records, their timestamps where there is event time, and watermarks at their places.
 //!
-//! Always: `times` is empty or as long as `values`; `marks` are ordered by position, their watermarks rise, and no position is
-//! beyond the number of records. Lives on the stack of one task at a time; its buffers are reused.
+//! Always: `times` is empty or as long as `values`; `marks` are ordered by position, each has one of its own, their watermarks
+//! rise, and no position is beyond the number of records. Lives on the stack of one task at a time; its buffers are reused.
 
 use crate::time::Timestamp;
 
@@ -83,6 +83,14 @@ impl<T> Batch<T> {
         }
     }
 
+    /// Puts a watermark before the first record; a lower one in the same place gives way.
+    pub(crate) fn mark_first(&mut self, watermark: Timestamp) {
+        match self.marks.first_mut() {
+            Some(first) if first.at == 0 => first.watermark = first.watermark.max(watermark),
+            _ => self.marks.insert(0, Mark { at: 0, watermark }),
+        }
+    }
+
     /// Moves everything of `other` behind what is here; `other` keeps its buffers.
     pub(crate) fn append(&mut self, other: &mut Batch<T>) {
         if self.is_empty() {
@@ -150,6 +158,7 @@ impl<T> Batch<T> {
     /// Hands records and marks to `consumer` from the front, until all are taken (true; the batch is empty then) or it stops.
     #[inline]
     pub(crate) fn consume<C: Consumer<T>>(&mut self, consumer: &mut C) -> Result<bool, C::Error> {
+        debug_assert!(self.marks.is_sorted_by(|one, next| one.at < next.at), "each mark has a place of its own");
         let Batch { values, times, marks } = self;
         let mut values_left = values.drain(..);
         let mut marks_left = marks.iter();

@@ -197,8 +197,7 @@ impl<S: Source> Sourced<S> {
         for _ in 0..self.parts.splits.len() {
             let at = self.next;
             self.next = if at + 1 >= self.parts.splits.len() { 0 } else { at + 1 };
-            // A split that fell idle has that said before another one is read, which may say the opposite.
-            if self.poll(at, limit, now, waker, cx)? || self.state.is_some() {
+            if self.poll(at, limit, now, waker, cx)? {
                 return Ok(self.go_on(cx)?.unwrap_or(Advance::Moved));
             }
         }
@@ -285,7 +284,9 @@ impl<S: Source> Sourced<S> {
             Some(Output::Watermark(watermark)) => Some(watermark),
             _ => None,
         };
-        self.batch.marks.extend(watermark.map(|watermark| Mark { at: 0, watermark }));
+        if let Some(watermark) = watermark {
+            self.batch.mark_first(watermark);
+        }
     }
 
     /// Nothing to read: the split's watermark catches up, and after the timeout it is idle.
