@@ -1,4 +1,4 @@
-//! The main job: mean delays of the flights that left New York, by origin and carrier, in windows of an hour of scheduled time.
+//! The main job: delays of the flights that left New York, by origin and carrier, in windows of an hour of scheduled time.
 //!
 //!     cargo run --release --example flights
 //!     cargo run --release --example flights -- --input flights.csv.gz --output out --state state --parallelism 2

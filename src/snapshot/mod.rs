@@ -11,6 +11,7 @@ mod durable;
 mod file;
 mod job_files;
 mod manifest;
+#[cfg_attr(not(any(test, feature = "testing")), expect(dead_code, reason = "only the test kit plans faults"))]
 mod memory;
 #[cfg(feature = "testing")]
 pub(crate) mod probe;
@@ -26,6 +27,8 @@ pub(crate) use checkpoints::{OperatorSnapshot, TaskSnapshot};
 pub(crate) use directory::DirectoryStore;
 pub(crate) use job_files::{JobOptions, JobStore};
 pub(crate) use manifest::{CheckpointKind, CheckpointNote, Manifest, OperatorEntry, TaskEntry};
-pub(crate) use memory::{Call, CallKind, Fault, MemoryStore};
+pub(crate) use memory::MemoryStore;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use memory::{Call, CallKind, Fault};
 pub(crate) use restore::{RestoredOperator, Share, deal_blocks};
 pub(crate) use store::Store;

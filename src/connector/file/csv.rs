@@ -24,7 +24,7 @@ pub(crate) const RAW_BYTES: usize = 1024;
 /// Rows of CSV files, decoded into `T`; files whose names end in `.gz` are unpacked.
 ///
 /// Each file is a split. A row that does not decode (a column that is not what `T` says, not UTF-8, more or fewer fields than the
-/// header) is rejected, and the source's poison policy decides; a row longer than a megabyte fails the job. A file is read as far
+/// header) is rejected, and the source's poison policy decides; a row longer than a megabyte fails the job. A plain file is read as far
 /// as it reached when the job first began: what is appended later is left alone. After a restart a file that is no longer the one
 /// that was being read is refused.
 ///

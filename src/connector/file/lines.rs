@@ -18,7 +18,7 @@ use crate::source::{Poll, Records, Rejected, Source, SplitReader};
 ///
 /// Each file is a split. A line ends with a line feed, with or without a carriage return before it, which are not part of the
 /// item; the last line needs none. A line that is not UTF-8, or is longer than a megabyte, is rejected, and the source's poison
-/// policy decides. A file is read as far as it reached when the job first began. After a restart a file that is no longer the one
+/// policy decides. A plain file is read as far as it reached when the job first began. After a restart a file that is no longer the one
 /// that was being read is refused.
 ///
 /// ```
