@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
 use tidegate::{
-    BoxError, CheckpointId, Job, Poll, Records, Sink, SinkContext, SinkWriter, Source, SplitReader, Timestamp, Tumbling, Watermarks,
-    millis,
+    BoxError, CheckpointId, Job, Poll, Records, Sink, SinkContext, SinkWriter, Source, SplitReader, Timestamp, Tumbling,
+    Watermarks, millis,
 };
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
