@@ -101,7 +101,9 @@ mod tests {
     fn times_know_the_last_the_longest_and_the_mean() {
         let times = Times::default();
         assert_eq!(times.summary(), TimesSummary::default());
-        [3, 8, 1].map(|micros| times.note(Duration::from_micros(micros)));
+        for micros in [3, 8, 1] {
+            times.note(Duration::from_micros(micros));
+        }
         let micros = Duration::from_micros;
         assert_eq!(times.summary(), TimesSummary { last: micros(1), longest: micros(8), mean: micros(4) });
     }
@@ -109,7 +111,9 @@ mod tests {
     #[test]
     fn the_longest_begins_anew_when_it_is_taken() {
         let longest = Longest::default();
-        [3, 8, 1].map(|micros| longest.note(Duration::from_micros(micros)));
+        for micros in [3, 8, 1] {
+            longest.note(Duration::from_micros(micros));
+        }
         assert_eq!((longest.take(), longest.get()), (Duration::from_micros(8), Duration::ZERO));
     }
 }
