@@ -41,7 +41,7 @@ fn main() {
 fn count(p: usize, n: u64, keys: u64, options: impl FnOnce(Job) -> Job) -> (by_hand::Outcome, JobSummary) {
     engine::run_to_summary(p, |job, sum| {
         job.source(engine::SOURCE, engine::Made::new(p, n, move |i| (by_hand::count_key(i, keys), 1u64)))
-            .key_by(|(key, _)| *key)
+            .key_with(|(key, one): (u64, u64)| (key, one))
             .count()
             .sink("sum", engine::Sum::new(sum, |(key, count): &(u64, u64)| by_hand::emitted(*key, *count)));
         options(job)
