@@ -76,7 +76,11 @@ impl<T> Batch<T> {
 
     /// Puts a watermark behind the last record; a lower one in the same place gives way.
     pub(crate) fn mark(&mut self, watermark: Timestamp) {
-        let at = self.values.len();
+        self.mark_at(self.values.len(), watermark);
+    }
+
+    /// Puts a watermark at a place that is not before the last mark's.
+    fn mark_at(&mut self, at: usize, watermark: Timestamp) {
         match self.marks.last_mut() {
             Some(last) if last.at == at => last.watermark = last.watermark.max(watermark),
             _ => self.marks.push(Mark { at, watermark }),
@@ -105,10 +109,7 @@ impl<T> Batch<T> {
         }
         self.values.append(&mut other.values);
         for mark in other.marks.drain(..) {
-            match self.marks.last_mut() {
-                Some(last) if last.at == base + mark.at => last.watermark = last.watermark.max(mark.watermark),
-                _ => self.marks.push(Mark { at: base + mark.at, watermark: mark.watermark }),
-            }
+            self.mark_at(base + mark.at, mark.watermark);
         }
     }
 

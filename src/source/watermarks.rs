@@ -32,7 +32,6 @@ const ONE: Duration = Duration::from_millis(1);
 /// # drop(watermarks);
 /// ```
 pub struct Watermarks<T> {
-    pub(crate) timestamp_of: Arc<dyn Fn(&T) -> Timestamp + Send + Sync>,
     pub(crate) stamper: Arc<dyn Stamper<T>>,
     pub(crate) rules: Rules,
 }
@@ -65,8 +64,7 @@ impl Bounded {
     /// Takes each record's timestamp from the record.
     pub fn on<T: 'static>(self, timestamp_of: impl Fn(&T) -> Timestamp + Send + Sync + 'static) -> Watermarks<T> {
         let rules = Rules { bound: self.bound, step: DEFAULT_STEP, strict: false, idle_after: None };
-        let timestamp_of = Arc::new(timestamp_of);
-        Watermarks { timestamp_of: timestamp_of.clone(), stamper: Arc::new(By(timestamp_of)), rules }
+        Watermarks { stamper: Arc::new(By(timestamp_of)), rules }
     }
 }
 
@@ -96,7 +94,7 @@ impl<T> Watermarks<T> {
 
 impl<T> Clone for Watermarks<T> {
     fn clone(&self) -> Self {
-        Watermarks { timestamp_of: self.timestamp_of.clone(), stamper: self.stamper.clone(), rules: self.rules }
+        Watermarks { stamper: self.stamper.clone(), rules: self.rules }
     }
 }
 
@@ -119,7 +117,7 @@ pub(crate) trait Stamper<T>: Send + Sync {
     );
 }
 
-struct By<F>(Arc<F>);
+struct By<F>(F);
 
 impl<T, F: Fn(&T) -> Timestamp + Send + Sync> Stamper<T> for By<F> {
     fn stamp(
