@@ -56,7 +56,7 @@ impl<T: Send + 'static, F: Fn(&T) -> u64 + Send + Sync + 'static> SinkWriter for
 
     fn write(&mut self, records: &mut Vec<T>) -> Result<(), BoxError> {
         let of = &*self.of;
-        self.own = records.drain(..).fold(self.own, |sum, record| sum.wrapping_add(of(&record)));
+        self.own = records.iter().fold(self.own, |sum, record| sum.wrapping_add(of(record)));
         Ok(())
     }
 

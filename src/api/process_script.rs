@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::vec::Drain;
 
 use super::keyed::KeyedStream;
 use super::stream::Stream;
@@ -149,10 +150,13 @@ struct Collect {
 impl Consumer<String> for Collect {
     type Error = Halt;
 
-    fn record(&mut self, value: String, time: Timestamp) -> Result<Took<String>, Halt> {
-        let time = if time.is_some() { format!("@{}", time.millis()) } else { String::new() };
-        self.log.say(format!("{}{value}{time}", self.name));
-        Ok(Took::Taken)
+    fn records(&mut self, run: usize, values: &mut Drain<'_, String>, times: &[Timestamp]) -> Result<Took<String>, Halt> {
+        for (taken, value) in values.by_ref().take(run).enumerate() {
+            let time = times.get(taken).filter(|time| time.is_some());
+            let time = time.map_or_else(String::new, |time| format!("@{}", time.millis()));
+            self.log.say(format!("{}{value}{time}", self.name));
+        }
+        Ok(Took::All)
     }
 
     fn mark(&mut self, watermark: Timestamp) -> Result<bool, Halt> {

@@ -8,6 +8,7 @@
 //! full, it resumes.
 
 use std::sync::{Arc, Mutex};
+use std::vec::Drain;
 
 use crate::error::BoxError;
 use crate::frame::{Batch, Consumer, Took};
@@ -80,15 +81,18 @@ impl<T: Send> Link<T> for Collect<T> {
 impl<T: Send> Consumer<T> for Collect<T> {
     type Error = Halt;
 
-    fn record(&mut self, value: T, time: Timestamp) -> Result<Took<T>, Halt> {
-        if self.left == 0 {
-            return Ok(Took::Refused(value));
+    fn records(&mut self, run: usize, values: &mut Drain<'_, T>, times: &[Timestamp]) -> Result<Took<T>, Halt> {
+        for (taken, value) in values.by_ref().take(run).enumerate() {
+            if self.left == 0 {
+                return Ok(Took::Some(taken, Some(value)));
+            }
+            self.left -= 1;
+            let prefix = self.prefix.as_deref().unwrap_or_default();
+            let time = times.get(taken).filter(|time| time.is_some());
+            let time = time.map_or_else(String::new, |time| format!("@{}", number(*time)));
+            self.out.say(format!("{prefix}{}{time}", (self.show)(&value)));
         }
-        self.left -= 1;
-        let prefix = self.prefix.as_deref().unwrap_or_default();
-        let time = if time.is_some() { format!("@{}", number(time)) } else { String::new() };
-        self.out.say(format!("{prefix}{}{time}", (self.show)(&value)));
-        Ok(Took::Taken)
+        Ok(Took::All)
     }
 
     fn mark(&mut self, watermark: Timestamp) -> Result<bool, Halt> {

@@ -3,6 +3,7 @@
 //! Always: the barrier's cut is taken where the task's view is taken, so that what was written before is in it and what comes
 //! after is not. Making durable and committing are asked for here and done off the task.
 
+use std::mem::needs_drop;
 use std::sync::Arc;
 
 use crate::error::BoxError;
@@ -76,6 +77,9 @@ impl<S: Sink> Link<S::Item> for SinkLink<S> {
             self.writer.write(&mut batch.values)?;
             self.written += n;
             self.records.add(n);
+        }
+        if needs_drop::<S::Item>() && !batch.values.is_empty() {
+            cx.spent = Some(Box::new(std::mem::take(&mut batch.values)));
         }
         batch.clear();
         Ok(Flow::Drained)

@@ -3,6 +3,8 @@
 //! Always: records and watermarks are taken in order; what a watermark makes due is emitted before the watermark goes on; a full
 //! output stops the loop between two records or two timers, and it goes on there. The operator itself is inlined into the loop.
 
+use std::vec::Drain;
+
 use crate::config::BATCH_RECORDS;
 use crate::error::BoxError;
 use crate::frame::{Batch, Consumer, Took};
@@ -17,7 +19,7 @@ pub(crate) struct Outs<T> {
 
 impl<T> Outs<T> {
     #[inline]
-    fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.main.len() >= BATCH_RECORDS || self.sides.is_full()
     }
 }
@@ -31,6 +33,19 @@ pub(crate) trait Stepwise: Send {
 
     /// Takes a record, and emits some of what it makes or all of it.
     fn record(&mut self, value: Self::In, time: Timestamp, outs: &mut Outs<Self::Out>, cx: &mut Cx) -> Result<(), BoxError>;
+
+    /// Takes records from the front of `values` as long as they are of a kind that it has a shorter way for, and says how many. There
+    /// is a timestamp in `times` for each that it may take.
+    #[inline]
+    fn run(
+        &mut self,
+        _times: &[Timestamp],
+        _values: &mut Drain<'_, Self::In>,
+        _outs: &mut Outs<Self::Out>,
+        _cx: &mut Cx,
+    ) -> usize {
+        0
+    }
 
     /// Emits more of what the last record makes; true when that was all.
     #[inline]
@@ -174,9 +189,27 @@ impl<S: Stepwise> Consumer<S::In> for Taking<'_, S> {
     type Error = Halt;
 
     #[inline]
-    fn record(&mut self, value: S::In, time: Timestamp) -> Result<Took<S::In>, Halt> {
-        self.steps.operator.record(value, time, &mut self.steps.outs, self.cx)?;
-        Ok(if self.steps.settle(self.cx)? == Flow::Full { Took::Last } else { Took::Taken })
+    fn records(&mut self, run: usize, values: &mut Drain<'_, S::In>, times: &[Timestamp]) -> Result<Took<S::In>, Halt> {
+        let Taking { steps, cx } = self;
+        let mut taken = 0;
+        while taken < run {
+            let rest = times.get(taken..).unwrap_or_default();
+            taken += steps.operator.run(rest, values, &mut steps.outs, cx);
+            if steps.settle(cx)? == Flow::Full {
+                return Ok(Took::Some(taken, None));
+            }
+            if taken == run {
+                break;
+            }
+            let Some(value) = values.next() else { break };
+            let time = times.get(taken).copied().unwrap_or(Timestamp::NONE);
+            taken += 1;
+            steps.operator.record(value, time, &mut steps.outs, cx)?;
+            if steps.settle(cx)? == Flow::Full {
+                return Ok(Took::Some(taken, None));
+            }
+        }
+        Ok(Took::All)
     }
 
     fn mark(&mut self, watermark: Timestamp) -> Result<bool, Halt> {

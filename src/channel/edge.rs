@@ -1,8 +1,11 @@
-//! One bounded channel from one task to one other task, and the way back for emptied buffers.
+//! One bounded channel from one task to one other task, and the way back for emptied buffers and spent records.
 //!
-//! Always: frames arrive in the order they were sent, and no more than the bound are under way. Buffers go back to the task that
-//! allocated them, because freeing memory on another thread than its allocator's costs more than handling the records in it.
+//! Always: frames arrive in the order they were sent, and no more than the bound are under way. Buffers, and the records that a sink
+//! is done with, go back to the task that allocated them: freeing memory on another thread than its allocator's costs more than
+//! handling it.
 //! The sender is used by the sending task's thread only, the receiver by the receiving one's.
+
+use std::fmt;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 
@@ -10,11 +13,26 @@ use super::bell::{Bell, RingOnDrop};
 use crate::config::BATCH_RECORDS;
 use crate::frame::{Batch, Frame};
 
+/// Records that nobody needs any more, to be dropped where they came from.
+pub(crate) type Spent = Box<dyn Send>;
+
+/// What goes back to the sender.
+struct Emptied<T> {
+    batch: Batch<T>,
+    _spent: Option<Spent>,
+}
+
+impl<T> fmt::Debug for Emptied<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emptied").finish_non_exhaustive()
+    }
+}
+
 /// The sending end.
 #[derive(Debug)]
 pub(crate) struct EdgeSender<T> {
     frames: Sender<Frame<T>>,
-    emptied: Receiver<Batch<T>>,
+    emptied: Receiver<Emptied<T>>,
     receiver: RingOnDrop,
 }
 
@@ -22,7 +40,7 @@ pub(crate) struct EdgeSender<T> {
 #[derive(Debug)]
 pub(crate) struct EdgeReceiver<T> {
     frames: Receiver<Frame<T>>,
-    emptied: Sender<Batch<T>>,
+    emptied: Sender<Emptied<T>>,
     sender: RingOnDrop,
 }
 
@@ -71,7 +89,7 @@ impl<T> EdgeSender<T> {
 
     /// An empty batch: one that came back, else a new one with room for a full frame.
     pub(crate) fn buffer(&self) -> Batch<T> {
-        self.emptied.try_recv().unwrap_or_else(|_| Batch::with_capacity(BATCH_RECORDS))
+        self.emptied.try_recv().map_or_else(|_| Batch::with_capacity(BATCH_RECORDS), |emptied| emptied.batch)
     }
 }
 
@@ -88,12 +106,12 @@ impl<T> EdgeReceiver<T> {
         }
     }
 
-    /// Gives an emptied batch back to the sender.
-    pub(crate) fn give_back(&self, mut batch: Batch<T>) {
+    /// Gives an emptied batch back to the sender, with what became of its records where a sink has left them.
+    pub(crate) fn give_back(&self, mut batch: Batch<T>, spent: Option<Spent>) {
         if batch.has_buffer() {
             batch.clear();
             // A full return way means that the sender has buffers enough: this one may go.
-            drop(self.emptied.try_send(batch));
+            drop(self.emptied.try_send(Emptied { batch, _spent: spent }));
         }
     }
 }
@@ -149,7 +167,7 @@ mod tests {
         let mut batch = tx.buffer();
         batch.push(1, crate::time::Timestamp::NONE);
         let allocation = batch.values.as_ptr();
-        rx.give_back(batch);
+        rx.give_back(batch, None);
         let again = tx.buffer();
         assert_eq!(again.values.as_ptr(), allocation);
         assert!(again.is_empty());

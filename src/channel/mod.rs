@@ -8,5 +8,5 @@ mod edge;
 mod lane;
 
 pub(crate) use bell::Bell;
-pub(crate) use edge::{EdgeReceiver, EdgeSender, Received, SendError, edge};
+pub(crate) use edge::{EdgeReceiver, EdgeSender, Received, SendError, Spent, edge};
 pub(crate) use lane::{Command, LaneReceiver, LaneSender, lane};

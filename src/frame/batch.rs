@@ -3,6 +3,8 @@
 //! Always: `times` is empty or as long as `values`; `marks` are ordered by position, each has one of its own, their watermarks
 //! rise, and no position is beyond the number of records. Lives on the stack of one task at a time; its buffers are reused.
 
+use std::vec::Drain;
+
 use crate::time::Timestamp;
 
 /// A watermark before the record at a position.
@@ -132,27 +134,25 @@ impl<T> Batch<T> {
     }
 }
 
-/// Takes records and marks one by one, in order.
+/// Takes records and marks, in order.
 pub(crate) trait Consumer<T> {
     /// Why it can't go on at all.
     type Error;
 
-    /// Takes the next record.
-    fn record(&mut self, value: T, time: Timestamp) -> Result<Took<T>, Self::Error>;
+    /// Takes records from the front of a run of `run` records without a mark between them. `times` has their timestamps, or is empty.
+    fn records(&mut self, run: usize, values: &mut Drain<'_, T>, times: &[Timestamp]) -> Result<Took<T>, Self::Error>;
 
     /// Takes the next mark; false where nothing more can be taken after it for now.
     fn mark(&mut self, watermark: Timestamp) -> Result<bool, Self::Error>;
 }
 
-/// What became of a record.
+/// What became of a run of records.
 #[derive(Debug)]
 pub(crate) enum Took<T> {
-    /// It was taken, and another one may come.
-    Taken,
-    /// It was taken, but no more for now.
-    Last,
-    /// It was not taken; here it is again.
-    Refused(T),
+    /// All were taken, and more may come.
+    All,
+    /// So many were taken, and no more can be for now; a record that was looked at and not taken is here again.
+    Some(usize, Option<T>),
 }
 
 impl<T> Batch<T> {
@@ -161,38 +161,30 @@ impl<T> Batch<T> {
     pub(crate) fn consume<C: Consumer<T>>(&mut self, consumer: &mut C) -> Result<bool, C::Error> {
         debug_assert!(self.marks.is_sorted_by(|one, next| one.at < next.at), "each mark has a place of its own");
         let Batch { values, times, marks } = self;
-        let mut values_left = values.drain(..);
-        let mut marks_left = marks.iter();
-        let mut next_mark = marks_left.next();
-        let mut next_at = next_mark.map_or(usize::MAX, |mark| mark.at);
+        let records = values.len();
+        let mut left = values.drain(..);
         let (mut taken, mut marks_taken, mut refused) = (0, 0, None);
         let all_taken = loop {
-            if let Some(mark) = next_mark
-                && taken == next_at
-            {
-                next_mark = marks_left.next();
-                next_at = next_mark.map_or(usize::MAX, |mark| mark.at);
-                marks_taken += 1;
-                if !consumer.mark(mark.watermark)? {
-                    break false;
+            let mark = marks.get(marks_taken);
+            let end = mark.map_or(records, |mark| mark.at);
+            if taken < end {
+                let times = times.get(taken..end).unwrap_or_default();
+                match consumer.records(end - taken, &mut left, times)? {
+                    Took::All => taken = end,
+                    Took::Some(some, again) => {
+                        (taken, refused) = (taken + some, again);
+                        break false;
+                    }
                 }
             }
-            let Some(value) = values_left.next() else { break true };
-            let time = times.get(taken).copied().unwrap_or(Timestamp::NONE);
-            match consumer.record(value, time)? {
-                Took::Taken => taken += 1,
-                Took::Last => {
-                    taken += 1;
-                    break false;
-                }
-                Took::Refused(value) => {
-                    refused = Some(value);
-                    break false;
-                }
+            let Some(mark) = mark else { break true };
+            marks_taken += 1;
+            if !consumer.mark(mark.watermark)? {
+                break false;
             }
         };
-        let rest: Vec<T> = if all_taken { Vec::new() } else { refused.into_iter().chain(values_left.by_ref()).collect() };
-        drop(values_left);
+        let rest: Vec<T> = if all_taken { Vec::new() } else { refused.into_iter().chain(left.by_ref()).collect() };
+        drop(left);
         values.extend(rest);
         self.forget(if all_taken { usize::MAX } else { taken }, marks_taken);
         Ok(all_taken)
@@ -233,13 +225,19 @@ mod tests {
     impl Consumer<u64> for Taker {
         type Error = ();
 
-        fn record(&mut self, value: u64, time: Timestamp) -> Result<Took<u64>, ()> {
-            if self.quota == 0 {
-                return Ok(Took::Refused(value));
+        fn records(&mut self, run: usize, values: &mut Drain<'_, u64>, times: &[Timestamp]) -> Result<Took<u64>, ()> {
+            for taken in 0..run {
+                let Some(value) = values.next() else { panic!("a run of {run} has {taken} records") };
+                if self.quota == 0 {
+                    return Ok(Took::Some(taken, Some(value)));
+                }
+                self.quota -= 1;
+                self.took.push(format!("{value}@{}", times.get(taken).copied().unwrap_or(Timestamp::NONE)));
+                if self.quota == 0 && value.is_multiple_of(2) {
+                    return Ok(Took::Some(taken + 1, None));
+                }
             }
-            self.quota -= 1;
-            self.took.push(format!("{value}@{time}"));
-            Ok(if self.quota == 0 && value.is_multiple_of(2) { Took::Last } else { Took::Taken })
+            Ok(Took::All)
         }
 
         fn mark(&mut self, watermark: Timestamp) -> Result<bool, ()> {

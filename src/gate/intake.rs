@@ -5,7 +5,7 @@
 
 use super::alignment::{Alignment, Steps};
 use super::frontier::{Frontier, Output};
-use crate::channel::{EdgeReceiver, Received};
+use crate::channel::{EdgeReceiver, Received, Spent};
 use crate::frame::{Batch, Close, InputState};
 use crate::ids::CheckpointId;
 use crate::time::Timestamp;
@@ -97,11 +97,11 @@ impl<T> Intake<T> {
         self.current.as_mut().map(|(_, batch, _)| batch).filter(|batch| !batch.is_empty())
     }
 
-    /// Ends the current frame, whose records have all been taken.
-    pub(crate) fn close(&mut self) -> Closing {
+    /// Ends the current frame, whose records have all been taken; those that are spent go back with its buffer.
+    pub(crate) fn close(&mut self, spent: Option<Spent>) -> Closing {
         let Some((edge, batch, close)) = self.current.take() else { return Closing::Open };
         if let Some(edge) = self.edges.get(edge) {
-            edge.give_back(batch);
+            edge.give_back(batch, spent);
         }
         match close {
             Close::Open => Closing::Open,

@@ -9,6 +9,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::channel::Spent;
 use crate::config::PIECES_PER_STEP;
 use crate::error::BoxError;
 use crate::frame::{Batch, InputState};
@@ -112,6 +113,8 @@ pub(crate) struct Cx {
     pub(crate) parts: Vec<OperatorPart>,
     /// Blocking work that links have asked for.
     pub(crate) works: Vec<(OpId, Work)>,
+    /// The records that a sink has left of the last batch that it was given.
+    pub(crate) spent: Option<Spent>,
     /// How many more pieces of work the step may do; below zero once some link has stopped for want of them.
     pieces: i32,
     /// The wall time of this step.
@@ -126,6 +129,7 @@ impl Default for Cx {
             running: (OpId::default(), "open"),
             parts: Vec::new(),
             works: Vec::new(),
+            spent: None,
             pieces: i32::MAX,
             wall: Timestamp::NONE,
             next_due: Timestamp::NONE,

@@ -5,6 +5,7 @@
 //! the output is full when the open frame is full and an earlier one has not left yet.
 
 use std::collections::VecDeque;
+use std::vec::Drain;
 
 use crate::channel::{EdgeSender, SendError};
 use crate::config::BATCH_RECORDS;
@@ -118,24 +119,18 @@ fn push_whole<T>(lane: &mut Lane<T>, batch: &mut Batch<T>) -> Result<Flow, Halt>
 }
 
 impl<T, P: Partitioner<T>> Exchange<T, P> {
-    /// Moves records that have neither timestamps nor marks between them, each to its edge.
-    fn scatter(&mut self, values: &mut Vec<T>) -> Result<Flow, Halt> {
-        let mut records = values.drain(..);
-        let mut refused = None;
-        for value in records.by_ref() {
+    /// Moves each of a run of records to the batch of its edge, as `put` puts the one with this number there.
+    #[inline]
+    fn deal(&mut self, run: usize, values: &mut Drain<'_, T>, put: impl Fn(&mut Batch<T>, T, usize)) -> Result<Took<T>, Halt> {
+        for (taken, value) in values.by_ref().take(run).enumerate() {
             let edge = self.partitioner.edge_of(&value);
             let lane = self.lanes.get_mut(edge).ok_or("a record was routed to an edge that does not exist")?;
-            if lane.open.values.len() >= BATCH_RECORDS && !lane.send_full()? {
-                refused = Some(value);
-                break;
+            if !lane.has_room()? {
+                return Ok(Took::Some(taken, Some(value)));
             }
-            lane.open.values.push(value);
+            put(&mut lane.open, value, taken);
         }
-        let Some(refused) = refused else { return Ok(Flow::Drained) };
-        let rest: Vec<T> = std::iter::once(refused).chain(records.by_ref()).collect();
-        drop(records);
-        values.extend(rest);
-        Ok(Flow::Full)
+        Ok(Took::All)
     }
 
     /// Whether no record on its way out has a timestamp.
@@ -144,19 +139,15 @@ impl<T, P: Partitioner<T>> Exchange<T, P> {
     }
 }
 
-/// Moves records one by one, each to its edge, and every mark to all edges.
+/// Moves records each to its edge, and every mark to all edges.
 impl<T, P: Partitioner<T>> Consumer<T> for Exchange<T, P> {
     type Error = Halt;
 
-    #[inline]
-    fn record(&mut self, value: T, time: Timestamp) -> Result<Took<T>, Halt> {
-        let edge = self.partitioner.edge_of(&value);
-        let lane = self.lanes.get_mut(edge).ok_or("a record was routed to an edge that does not exist")?;
-        if !lane.has_room()? {
-            return Ok(Took::Refused(value));
+    fn records(&mut self, run: usize, values: &mut Drain<'_, T>, times: &[Timestamp]) -> Result<Took<T>, Halt> {
+        if times.is_empty() && self.untimed() {
+            return self.deal(run, values, |batch, value, _| batch.values.push(value));
         }
-        lane.open.push(value, time);
-        Ok(Took::Taken)
+        self.deal(run, values, |batch, value, at| batch.push(value, times.get(at).copied().unwrap_or(Timestamp::NONE)))
     }
 
     fn mark(&mut self, watermark: Timestamp) -> Result<bool, Halt> {
@@ -171,9 +162,6 @@ impl<T: Send + 'static, P: Partitioner<T>> Link<T> for Exchange<T, P> {
     fn push(&mut self, batch: &mut Batch<T>, _: &mut Cx) -> Result<Flow, Halt> {
         if let [lane] = self.lanes.as_mut_slice() {
             return push_whole(lane, batch);
-        }
-        if batch.times.is_empty() && batch.marks.is_empty() && self.untimed() {
-            return self.scatter(&mut batch.values);
         }
         Ok(if batch.consume(self)? { Flow::Drained } else { Flow::Full })
     }

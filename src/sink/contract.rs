@@ -76,7 +76,8 @@ pub trait SinkWriter: Send + 'static {
     /// What a barrier cuts off.
     type Cut;
 
-    /// Writes the records and leaves `records` empty.
+    /// Writes the records. It may take them out, or leave them: those that it leaves are dropped by the task that made them, where
+    /// freeing their memory costs least.
     ///
     /// # Errors
     /// The region fails.

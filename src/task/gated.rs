@@ -6,6 +6,7 @@
 use std::task::Waker;
 
 use super::head::{Advance, Head, in_order};
+use crate::channel::Spent;
 use crate::frame::{Batch, InputState};
 use crate::gate::{Arrival, Closing, Intake, Output, Steps};
 use crate::ids::CheckpointId;
@@ -50,7 +51,7 @@ impl<T: Send + 'static> Gated<T> {
 
     /// Pushes the current frame's records, in pieces where it is longer than `limit`.
     fn push_frame(&mut self, limit: usize, cx: &mut Cx) -> Result<Advance, Halt> {
-        let Some(records) = self.intake.records() else { return Ok(self.close()) };
+        let Some(records) = self.intake.records() else { return Ok(self.close(cx.spent.take())) };
         let flow = if records.len() <= limit {
             self.chain.push(records, cx)?
         } else {
@@ -61,8 +62,8 @@ impl<T: Send + 'static> Gated<T> {
     }
 
     /// Heeds the closing mark of the frame that was used up.
-    fn close(&mut self) -> Advance {
-        match self.intake.close() {
+    fn close(&mut self, spent: Option<Spent>) -> Advance {
+        match self.intake.close(spent) {
             Closing::Open => Advance::Moved,
             Closing::Barrier(steps) => Advance::Barrier(steps),
             Closing::State(output) => self.heed(output, Advance::Moved),

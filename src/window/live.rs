@@ -67,10 +67,10 @@ impl<K, P> LiveWindows<K, P> {
         self.gone_at(window) <= self.watermark
     }
 
-    /// The window of the last record, if it is this time's as well.
+    /// The window of the last record.
     #[inline]
-    pub(super) fn last_with(&mut self, time: Timestamp) -> Option<&mut LiveWindow<K, P>> {
-        self.windows.get_mut(self.last?).filter(|live| live.window.contains(time))
+    pub(super) fn last(&mut self) -> Option<&mut LiveWindow<K, P>> {
+        self.windows.get_mut(self.last?)
     }
 
     /// The window of a record, alive; if it wasn't, with a table that was emptied or is made new.

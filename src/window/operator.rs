@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
+use std::vec::Drain;
 
 use super::assign::{Assigner, Window};
 use super::live::{Due, LiveWindow, LiveWindows};
@@ -224,7 +225,25 @@ where
     type In = Keyed<K, F::In>;
     type Out = Windowed<K, F::Out>;
 
+    /// Records of the last record's window, where they belong to no other.
     #[inline]
+    fn run(&mut self, times: &[Timestamp], values: &mut Drain<'_, Self::In>, outs: &mut Results<K, F>, cx: &mut Cx) -> usize {
+        let watermark = self.live.watermark;
+        let Some(live) = self.live.last().filter(|_| A::DISJOINT) else { return 0 };
+        cx.enter(self.name.operator, "window");
+        let window = live.window;
+        let mut taken = 0;
+        for time in times {
+            if !window.contains(*time) || outs.is_full() {
+                break;
+            }
+            let Some(record) = values.next() else { break };
+            add(&self.rules, live, record, (*time, watermark), outs);
+            taken += 1;
+        }
+        taken
+    }
+
     fn record(
         &mut self,
         record: Keyed<K, F::In>,
@@ -233,13 +252,6 @@ where
         cx: &mut Cx,
     ) -> Result<(), BoxError> {
         cx.enter(self.name.operator, "window");
-        let watermark = self.live.watermark;
-        if A::DISJOINT
-            && let Some(live) = self.live.last_with(time)
-        {
-            add(&self.rules, live, record, (time, watermark), outs);
-            return Ok(());
-        }
         self.assign(record, time, outs)
     }
 
