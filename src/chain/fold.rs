@@ -11,10 +11,13 @@ use crate::frame::{Batch, Keyed};
 use crate::ids::Uid;
 use crate::key::{Key, KeyGroups};
 use crate::operator::{Cx, Flow, Halt, Link, Next, OpId, OperatorPart, Signal, Stage};
-use crate::state::{KeyHasher, KeyedState, KeyedTable, RestoredStates, StateDescriptor, StateKind, read_table};
+use crate::state::{Hint, KeyHasher, KeyedState, KeyedTable, RestoredStates, StateDescriptor, StateKind, read_table};
 
 /// The name of the state that keeps the accumulators.
 const ACCUMULATORS: &str = "accumulators";
+
+/// Records whose keys are hinted at together: their tags and the beginnings of their entries fit the first-level cache.
+const HINTED: usize = 256;
 
 /// Records that are folded at a time while a view shares the table, so that a step stops soon after it has copied enough.
 const PIECE: usize = 64;
@@ -52,6 +55,8 @@ pub(crate) struct Fold<K, F: Folding> {
     stage: Stage<(K, F::Out)>,
     /// A view was taken, and writes copy what it shares.
     copying: bool,
+    /// Scratch: where the keys of a piece may be.
+    hints: Vec<Hint>,
     /// Scratch: the records that are folded at a time meanwhile.
     piece: Batch<Keyed<K, F::In>>,
 }
@@ -83,6 +88,7 @@ impl<K: Key, F: Folding> Fold<K, F> {
             carried,
             stage: Stage::new(next),
             copying: false,
+            hints: Vec::new(),
             piece: Batch::new(),
         })
     }
@@ -97,13 +103,39 @@ impl<K: Key, F: Folding> Fold<K, F> {
 impl<K: Key, F: Folding> Fold<K, F> {
     /// Folds what is in `batch` into the output.
     fn fold_all(&mut self, batch: &mut Batch<Keyed<K, F::In>>) {
-        let (table, folding, out) = (&mut self.table, &*self.folding, &mut self.stage.out);
-        out.values.extend(batch.values.drain(..).map(|Keyed { hash, key, value }| {
-            let emitted = fold(table, folding, (hash, &key), value);
-            (key, emitted)
-        }));
+        if self.table.is_large() {
+            self.fold_hinted(&mut batch.values);
+        } else {
+            let (table, folding) = (&mut self.table, &*self.folding);
+            self.stage.out.values.extend(batch.values.drain(..).map(|Keyed { hash, key, value }| {
+                let emitted = fold(table, folding, (hash, &key), value);
+                (key, emitted)
+            }));
+        }
+        let out = &mut self.stage.out;
         std::mem::swap(&mut out.times, &mut batch.times);
         std::mem::swap(&mut out.marks, &mut batch.marks);
+    }
+
+    /// Folds into a table that is not in the cache: first a look at where the keys of a piece may be, then the entries.
+    fn fold_hinted(&mut self, values: &mut Vec<Keyed<K, F::In>>) {
+        let (table, folding, out) = (&mut self.table, &*self.folding, &mut self.stage.out);
+        let mut records = values.drain(..);
+        while records.len() > 0 {
+            self.hints.clear();
+            self.hints.extend(records.as_slice().iter().take(HINTED).map(|record| table.hint(record.hash)));
+            let hinted = self.hints.iter().zip(records.by_ref());
+            out.values.extend(hinted.map(|(hint, Keyed { hash, key, value })| {
+                let emitted = match table.hinted_mut(*hint, &key) {
+                    Some(acc) => {
+                        folding.add(acc, value);
+                        folding.out(acc)
+                    }
+                    None => fold_sought(table, folding, (hash, &key), value),
+                };
+                (key, emitted)
+            }));
+        }
     }
 
     /// Folds a batch, or, while a view shares the table, a piece of it; false where the step has copied enough of the table.
@@ -160,4 +192,10 @@ fn fold<K: Key, F: Folding>(table: &mut KeyedTable<K, F::Acc>, folding: &F, (has
         return folding.out(acc);
     }
     folding.out(table.get_or_insert_with(hash, key, || folding.first(value)))
+}
+
+/// The same, out of the way of the loop.
+#[inline(never)]
+fn fold_sought<K: Key, F: Folding>(table: &mut KeyedTable<K, F::Acc>, folding: &F, key: (u64, &K), value: F::In) -> F::Out {
+    fold(table, folding, key, value)
 }

@@ -27,7 +27,7 @@ pub(crate) use marked::MarkedTables;
 pub(crate) use of_key::passed;
 pub use of_key::{KeyState, KeyTimers};
 pub(crate) use restore::table as read_table;
-pub(crate) use table::{KeyHasher, KeyedTable};
+pub(crate) use table::{Hint, KeyHasher, KeyedTable};
 pub(crate) use timers::{DueTimer, TIMERS, Timers};
 pub(crate) use view::{Block, RestoredStates, StateDescriptor, StateKind, StateView};
 pub(crate) use walk::Cursor;

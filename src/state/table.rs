@@ -19,6 +19,13 @@ use super::table_view::TableView;
 /// Computes a key's hash again, when its segment splits or grows.
 pub(crate) type KeyHasher<K> = Arc<dyn Fn(&K) -> u64 + Send + Sync>;
 
+/// Where a key may be, by its hash alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hint {
+    slot: usize,
+    bucket: usize,
+}
+
 /// The entries of one keyed state of one task.
 pub(crate) struct KeyedTable<K, V> {
     /// The number of slots that all key groups together would have.
@@ -115,6 +122,30 @@ impl<K: Eq, V> KeyedTable<K, V> {
         match find(table, hash, key) {
             None => self.get_elsewhere(slot, hash, key),
             found => found,
+        }
+    }
+
+    /// Whether the table is far larger than a cache, so that hints pay.
+    pub(crate) fn is_large(&self) -> bool {
+        self.depth > 0
+    }
+
+    /// Where the key of a hash may be: reads the tags of its slot's table and no entry. Taken for many keys before the first of
+    /// their entries is read, hints let the entries' memory latencies overlap: what is left to do for each is so little that the
+    /// processor looks many records ahead.
+    #[inline]
+    pub(crate) fn hint(&self, hash: u64) -> Hint {
+        let slot = self.slot(hash);
+        let bucket = self.tables.get(slot).and_then(|table| table.find_bucket_index(slot_hash(hash), |_| true));
+        Hint { slot, bucket: bucket.unwrap_or(usize::MAX) }
+    }
+
+    /// The value of a key, to be changed, if it is where the hint says; else it has to be looked for.
+    #[inline]
+    pub(crate) fn hinted_mut(&mut self, hint: Hint, key: &K) -> Option<&mut V> {
+        match self.tables.get_mut(hint.slot)?.get_bucket_mut(hint.bucket) {
+            Some((found, value)) if found == key => Some(value),
+            _ => None,
         }
     }
 
