@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::keeper::UNKEPT_IDS;
 use super::root::{Common, Root, RootArgs, RootMsg};
 use super::status::{JobEnd, JobStatus};
-use crate::config::{Checkpoints, Restart};
+use crate::config::{Checkpoints, Pipes, Restart};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::ids::{CheckpointId, Uid};
@@ -31,6 +31,7 @@ pub(crate) struct JobSpec {
     pub(crate) checkpoints: Option<Checkpoints>,
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) restart: Restart,
+    pub(crate) pipes: Pipes,
     /// The seed of the key hash at the very first start; drawn unless given.
     pub(crate) hash_seed: Option<u64>,
 }
@@ -109,6 +110,7 @@ pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result
         store: beginning.store,
         hasher: beginning.hasher,
         restart: spec.restart,
+        pipes: spec.pipes,
         epoch: beginning.epoch,
         executor,
         status: status.clone(),

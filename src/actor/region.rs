@@ -190,6 +190,7 @@ impl RegionState {
             clock: common.executor.clock(),
             metrics: common.status.operators.clone(),
             longest_step: common.status.longest_step.clone(),
+            pipes: common.pipes,
             restored: self.point,
         };
         self.reset_counters();
@@ -211,7 +212,9 @@ impl RegionState {
         let common = &self.args.common;
         let nodes = self.args.tasks.iter().filter_map(|task| common.plan.chain(*task)).flat_map(|chain| &chain.nodes);
         let uids = nodes.filter_map(|node| common.plan.uid(*node));
-        uids.filter_map(|uid| common.status.operators.get(uid)).for_each(|metrics| metrics.records.set(0));
+        let metrics = uids.filter_map(|uid| common.status.operators.get(uid));
+        let counters = metrics.flat_map(|metrics| [&metrics.records, &metrics.skipped, &metrics.late_dropped]);
+        counters.for_each(|counter| counter.set(0));
     }
 
     fn surroundings(&self, opener: &Opener, attempt: Attempt, presence: &Presence, myself: &ActorRef<RegionMsg>) -> Surroundings {

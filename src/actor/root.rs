@@ -13,7 +13,7 @@ use super::post::post;
 use super::region::{RegionArgs, RegionMsg, RegionSupervisor};
 use super::status::{JobEnd, JobStatus};
 use crate::checkpoint::{self, Start};
-use crate::config::{Checkpoints, Restart};
+use crate::config::{Checkpoints, Pipes, Restart};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::ids::{CheckpointId, RegionId};
@@ -45,6 +45,7 @@ pub(crate) struct Common {
     pub(crate) store: Option<Arc<JobStore>>,
     pub(crate) hasher: KeyHasher,
     pub(crate) restart: Restart,
+    pub(crate) pipes: Pipes,
     pub(crate) epoch: u64,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) status: Arc<JobStatus>,

@@ -7,7 +7,7 @@ use super::sources::SourceStream;
 use super::stream::Record;
 use super::wire::FlowRef;
 use crate::actor::{JobSpec, Keeps, check};
-use crate::config::{Checkpoints, Restart};
+use crate::config::{Checkpoints, Pipes, Restart};
 use crate::error::Result;
 use crate::job::{JobHandle, start};
 use crate::snapshot::{self, DirectoryStore, MemoryStore};
@@ -138,6 +138,7 @@ impl Job {
             checkpoints: self.checkpoints,
             store: self.store.map(|store| store.0),
             restart: self.restart,
+            pipes: Pipes::default(),
             hash_seed: None,
         }
     }

@@ -342,6 +342,7 @@ fn task(script: Script, clock: &Arc<Hands>, restored: Option<u64>) -> (Task, cra
         attempt: Attempt { epoch: 1, n: 0 },
         head: Box::new(Still(script.link)),
         lane,
+        batch: crate::config::BATCH_RECORDS,
         clock: clock.clone(),
         restored: restored.map(CheckpointId),
         longest_step: Default::default(),

@@ -3,7 +3,6 @@
 //! Always: records and watermarks are taken in order; what a watermark makes due is emitted before the watermark goes on; a full
 //! output stops the loop between two records or two timers, and it goes on there. The operator itself is inlined into the loop.
 
-use crate::config::BATCH_RECORDS;
 use crate::error::BoxError;
 use crate::frame::{Batch, Consumer, Took};
 use crate::operator::{Cx, Flow, Halt, Link, Next, Sides, Signal};
@@ -13,12 +12,19 @@ use crate::time::Timestamp;
 pub(crate) struct Outs<T> {
     pub(crate) main: Batch<T>,
     pub(crate) sides: Sides,
+    batch: usize,
 }
 
 impl<T> Outs<T> {
+    /// Whether the main output holds as much as it may.
+    #[inline]
+    pub(crate) fn main_is_full(&self) -> bool {
+        self.main.len() >= self.batch
+    }
+
     #[inline]
     fn is_full(&self) -> bool {
-        self.main.len() >= BATCH_RECORDS || self.sides.is_full()
+        self.main_is_full() || self.sides.is_full()
     }
 }
 
@@ -72,7 +78,8 @@ pub(crate) struct Steps<S: Stepwise> {
 impl<S: Stepwise> Steps<S> {
     /// In front of `next` and the side outputs. `finished` where the operator was restored behind its end of data.
     pub(crate) fn new(operator: S, finished: bool, next: Next<S::Out>, sides: Sides) -> Self {
-        Steps { operator, outs: Outs { main: Batch::new(), sides }, next, advancing: None, finished }
+        let batch = sides.batch();
+        Steps { operator, outs: Outs { main: Batch::new(), sides, batch }, next, advancing: None, finished }
     }
 
     /// Hands on what is held.

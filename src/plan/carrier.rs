@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 
 use crate::chain::Tee;
 use crate::channel::{Bell, EdgeReceiver, EdgeSender, edge};
-use crate::config::EDGE_FRAMES;
+use crate::config::Pipes;
 use crate::error::BoxError;
 use crate::frame::Keyed;
 use crate::gate::Intake;
@@ -48,7 +48,7 @@ fn take_all<T: 'static>(ends: Vec<AnyEnd>) -> Result<Vec<T>, BoxError> {
 /// Makes what carries the records of one stream.
 pub(crate) trait Carrier: Send + Sync {
     /// An edge between the tasks with these bells.
-    fn edge(&self, sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd);
+    fn edge(&self, pipes: Pipes, sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd);
 
     /// An output over edges: to each receiver in turn, beginning at `first`, or by key.
     fn exchange(&self, edges: Vec<AnyEnd>, groups: KeyGroups, first: usize) -> Result<AnyLink, BoxError>;
@@ -81,9 +81,9 @@ impl<K, T> KeyedCarrier<K, T> {
     }
 }
 
-fn typed_edge<T: Send + 'static>(sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd) {
-    let (tx, rx) = edge::<T>(EDGE_FRAMES, sender, receiver);
-    (Box::new(tx), Box::new(rx))
+fn typed_edge<T: Send + 'static>(pipes: Pipes, sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd) {
+    let (tx, rx) = edge::<T>(pipes.frames, sender, receiver);
+    (Box::new(tx.batches_of(pipes.batch)), Box::new(rx))
 }
 
 fn typed_gate<T: Send + 'static>(edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink) -> Result<Box<dyn Head>, BoxError> {
@@ -97,8 +97,8 @@ fn typed_tee<T: Clone + Send + 'static>(branches: Vec<AnyLink>) -> Result<AnyLin
 }
 
 impl<T: Clone + Send + 'static> Carrier for PlainCarrier<T> {
-    fn edge(&self, sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd) {
-        typed_edge::<T>(sender, receiver)
+    fn edge(&self, pipes: Pipes, sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd) {
+        typed_edge::<T>(pipes, sender, receiver)
     }
 
     fn exchange(&self, edges: Vec<AnyEnd>, _: KeyGroups, first: usize) -> Result<AnyLink, BoxError> {
@@ -125,8 +125,8 @@ impl<T: Clone + Send + 'static> Carrier for PlainCarrier<T> {
 }
 
 impl<K: Key, T: Clone + Send + 'static> Carrier for KeyedCarrier<K, T> {
-    fn edge(&self, sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd) {
-        typed_edge::<Keyed<K, T>>(sender, receiver)
+    fn edge(&self, pipes: Pipes, sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd) {
+        typed_edge::<Keyed<K, T>>(pipes, sender, receiver)
     }
 
     fn exchange(&self, edges: Vec<AnyEnd>, groups: KeyGroups, _: usize) -> Result<AnyLink, BoxError> {

@@ -12,6 +12,7 @@ use super::compile::Plan;
 use super::flow::{NodeId, NodeKind};
 use super::opening::{Opening, OperatorMetrics, TaskContext};
 use crate::channel::{Bell, LaneReceiver, LaneSender, lane};
+use crate::config::Pipes;
 use crate::error::{BoxError, Error, Result, chain_text};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::key::KeyHasher;
@@ -30,6 +31,7 @@ pub(crate) struct AttemptContext {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<BTreeMap<Uid, OperatorMetrics>>,
     pub(crate) longest_step: Longest,
+    pub(crate) pipes: Pipes,
     /// The checkpoint that is restored.
     pub(crate) restored: Option<CheckpointId>,
 }
@@ -73,7 +75,7 @@ pub(crate) fn wire(plan: &Arc<Plan>, tasks: &[TaskId], context: &AttemptContext)
             let (sender, receiver) = (plan.task_of(from, sender), plan.task_of(to.node, receiver));
             let bells = openers.get(&sender).zip(openers.get(&receiver)).map(|(s, r)| (s.bell.clone(), r.bell.clone()));
             let Some((at_sender, at_receiver)) = bells else { continue };
-            let (tx, rx) = carrier.edge(at_sender, at_receiver);
+            let (tx, rx) = carrier.edge(context.pipes, at_sender, at_receiver);
             if let Some(sender) = openers.get_mut(&sender) {
                 sender.outputs.entry((from, port, to.node, *ordinal)).or_default().push(tx);
             }
@@ -100,11 +102,11 @@ impl Opener {
     pub(crate) fn open(self, mut kept: BTreeMap<Uid, RestoredOperator>, to: Surroundings) -> Result<Task> {
         let Opener { id, lane, plan, context, inputs, mut outputs, .. } = self;
         let (attempt, clock, restored) = (context.attempt, context.clock.clone(), context.restored);
-        let longest_step = context.longest_step.clone();
+        let (longest_step, batch) = (context.longest_step.clone(), context.pipes.batch);
         let mut building = Building { plan: &plan, context: &context, task: id, restored: &mut kept, outputs: &mut outputs };
         let head = building.head(inputs)?;
         let (report, offload) = (to.report, to.offload);
-        Ok(Task::new(TaskParts { id, attempt, head, lane, clock, restored, longest_step, report, offload }))
+        Ok(Task::new(TaskParts { id, attempt, head, lane, batch, clock, restored, longest_step, report, offload }))
     }
 }
 
@@ -171,7 +173,7 @@ impl Building<'_> {
     /// The main output and the side outputs of a node.
     fn outlets(&mut self, id: NodeId) -> Result<(Option<AnyLink>, Sides)> {
         let plan = self.plan;
-        let (mut next, mut sides) = (None, Sides::default());
+        let (mut next, mut sides) = (None, Sides::new(self.context.pipes.batch));
         for (port, described) in plan.node(id).ok_or_else(missing)?.ports.iter().enumerate() {
             let outlet = self.outlet(id, port, &*described.carrier)?;
             match &described.name {

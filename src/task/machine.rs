@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::head::{Advance, Head};
 use crate::channel::{self, LaneReceiver};
 use crate::checkpoint::Notifications;
-use crate::config::{BATCH_RECORDS, LINGER, STEP_TARGET};
+use crate::config::{LINGER, STEP_TARGET};
 use crate::error::BoxError;
 use crate::frame::InputState;
 use crate::gate::{AbortReason, Step, Steps};
@@ -96,6 +96,8 @@ pub(crate) struct TaskParts {
     pub(crate) attempt: Attempt,
     pub(crate) head: Box<dyn Head>,
     pub(crate) lane: LaneReceiver<Command>,
+    /// Records that one advance takes at most.
+    pub(crate) batch: usize,
     pub(crate) clock: Arc<dyn Clock>,
     /// The checkpoint it was restored from.
     pub(crate) restored: Option<CheckpointId>,
@@ -136,6 +138,7 @@ impl Task {
     /// A task that has opened its operators and has read nothing.
     pub(crate) fn new(parts: TaskParts) -> Self {
         let (flushed, notifications) = (parts.clock.now(), Notifications::above(parts.restored));
+        let limit = parts.batch;
         Task {
             parts,
             cx: Cx::default(),
@@ -144,7 +147,7 @@ impl Task {
             steps: VecDeque::new(),
             notifications,
             committing: None,
-            limit: BATCH_RECORDS,
+            limit,
             flushed,
             worked_until: None,
         }
@@ -384,7 +387,7 @@ impl Task {
         if took > STEP_TARGET {
             self.limit = (self.limit / 2).max(1);
         } else if took < STEP_TARGET / 4 {
-            self.limit = (self.limit * 2).min(BATCH_RECORDS);
+            self.limit = (self.limit * 2).min(self.parts.batch);
         }
         now
     }

@@ -33,6 +33,9 @@ pub(crate) struct SplitState<P> {
     /// How many records it has given.
     pub(crate) records: u64,
     pub(crate) ended: bool,
+    /// How many records it had that could not be decoded.
+    #[serde(default)]
+    pub(crate) rejected: u64,
 }
 
 /// A split of this task: its state, and its reader unless it has ended.
@@ -122,6 +125,7 @@ impl<S: Source> Sourced<S> {
             first = output.or(first);
         }
         parts.records.add(parts.splits.iter().map(|split| split.state.records).sum());
+        parts.rejected.add(parts.splits.iter().map(|split| split.state.rejected).sum());
         let mut head = Sourced {
             frontier,
             alignment: Alignment::new(0),
@@ -212,6 +216,7 @@ impl<S: Source> Sourced<S> {
         let answer = reader.poll(&mut Records::new(&mut self.batch.values, &mut self.rejects, limit), waker)?;
         let n = self.batch.values.len();
         split.state.records += n as u64;
+        split.state.rejected += self.rejects.len() as u64;
         self.parts.records.add(n as u64);
         self.pace.read += (n + self.rejects.len()) as f64;
         self.judge_rejects()?;

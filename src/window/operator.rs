@@ -13,7 +13,6 @@ use super::pane::Pane;
 use super::trigger::{Trigger, TriggerContext};
 use super::windowed::Windowed;
 use crate::chain::{Folding, Outs, Stepwise};
-use crate::config::BATCH_RECORDS;
 use crate::error::{BoxError, Result};
 use crate::frame::Keyed;
 use crate::ids::Uid;
@@ -21,7 +20,7 @@ use crate::key::{Key, KeyGroups};
 use crate::metrics::Counter;
 use crate::operator::{Cx, OpId, OperatorPart, Side, Signal};
 use crate::snapshot::RestoredOperator;
-use crate::state::{KeyHasher, KeyedState, MarkedTables};
+use crate::state::{Counted, KeyHasher, KeyedState, LATE_DROPPED, MarkedTables};
 use crate::time::Timestamp;
 
 /// The name of the state that keeps the panes of all windows.
@@ -64,7 +63,8 @@ pub(crate) struct WindowOperator<K, F: Folding, A, G: Trigger> {
     name: Name,
     rules: Rules<F, A, G>,
     live: LiveWindows<K, PaneOf<F, G>>,
-    late: Late<F::In>,
+    late: Option<Side<F::In>>,
+    dropped: Counted,
     tables: MarkedTables<K>,
     /// What a checkpoint kept under other names.
     others: KeyedState<K>,
@@ -89,8 +89,9 @@ where
         let tables = MarkedTables::new(WINDOWS, groups, owned.clone(), hasher.clone());
         let mut live = LiveWindows::new(rules.lateness, restored.watermark);
         tables.restore(&mut restored.states, |span, hash, key, pane| put(&mut live, &tables, span, (hash, key), pane))?;
+        let dropped = Counted::open(LATE_DROPPED, late.dropped, &mut restored.states)?;
         let others = KeyedState::new(groups, owned, hasher, restored.states);
-        Ok(WindowOperator { name, rules, live, late, tables, others })
+        Ok(WindowOperator { name, rules, live, late: late.side, dropped, tables, others })
     }
 
     /// Adds a record to a window that is alive or comes alive.
@@ -123,10 +124,10 @@ where
     }
 
     #[cold]
-    fn too_late(&self, value: F::In, time: Timestamp, outs: &mut Results<K, F>) {
-        match self.late.side {
+    fn too_late(&mut self, value: F::In, time: Timestamp, outs: &mut Results<K, F>) {
+        match self.late {
             Some(side) => outs.sides.push(side, value, time),
-            None => self.late.dropped.add(1),
+            None => self.dropped.one(),
         }
     }
 
@@ -149,7 +150,7 @@ where
             if let Some(value) = value {
                 outs.main.push(Windowed { key: key.clone(), window, value }, time);
             }
-            outs.main.len() < BATCH_RECORDS
+            !outs.main_is_full()
         };
         let done = if last_time {
             live.table.walk(cursor, |key, pane| {
@@ -171,6 +172,7 @@ where
         let tables = self.live.iter_mut().map(|live| ((live.window.start, live.window.end), live.table.view())).collect();
         let mut views = self.others.view();
         views.push(self.tables.view(tables));
+        views.extend(self.dropped.view());
         cx.parts.push(OperatorPart { uid: self.name.uid.clone(), views, prepare: None });
     }
 }

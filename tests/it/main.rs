@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod common;
+mod counts;
 mod crash;
 mod flow;
 mod house;
