@@ -11,20 +11,55 @@ use crate::ids::CheckpointId;
 use crate::snapshot::{self, Call, CallKind, JobOptions, JobStore, MemoryStore, Share};
 
 /// A call of the store that a fault can be planned for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DiskCall {
     /// Takes a job's lock.
     Lock,
-    /// Writes a file.
+    /// Writes a file: all of the next three, of which each can be aimed at.
     Put,
-    /// Reads a file, its size, or a directory.
+    /// Writes a file's content to a temporary file.
+    Write,
+    /// Makes the temporary file durable.
+    Sync,
+    /// Gives it the file's name, durably.
+    Rename,
+    /// Reads a file, or its size.
     Read,
+    /// Reads a directory.
+    List,
     /// Deletes a file or a directory.
     Delete,
 }
 
+impl DiskCall {
+    /// All of them.
+    pub const ALL: [DiskCall; 8] = [
+        DiskCall::Put,
+        DiskCall::Write,
+        DiskCall::Sync,
+        DiskCall::Rename,
+        DiskCall::Read,
+        DiskCall::List,
+        DiskCall::Delete,
+        DiskCall::Lock,
+    ];
+
+    /// Whether a call of the store is counted as one of this kind.
+    pub(super) fn covers(self, kind: CallKind) -> bool {
+        match kind {
+            CallKind::Lock => self == DiskCall::Lock,
+            CallKind::Write => matches!(self, DiskCall::Put | DiskCall::Write),
+            CallKind::Sync => self == DiskCall::Sync,
+            CallKind::Rename => self == DiskCall::Rename,
+            CallKind::Read => self == DiskCall::Read,
+            CallKind::List => self == DiskCall::List,
+            CallKind::Delete => self == DiskCall::Delete,
+        }
+    }
+}
+
 /// What a planned fault does to a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DiskFault {
     /// An error; nothing was done.
     Refused,
@@ -36,6 +71,19 @@ pub enum DiskFault {
     MaybeDone,
     /// No error, but the process's death undoes it: a disk that lies.
     Forgotten,
+}
+
+impl DiskFault {
+    /// The same, as the store knows it.
+    pub(super) fn in_store(self) -> snapshot::Fault {
+        match self {
+            DiskFault::Refused => snapshot::Fault::Before,
+            DiskFault::Torn => snapshot::Fault::Torn,
+            DiskFault::Unsynced => snapshot::Fault::Unsynced,
+            DiskFault::MaybeDone => snapshot::Fault::After,
+            DiskFault::Forgotten => snapshot::Fault::Forgotten,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -138,21 +186,9 @@ fn entries_of(bytes: &[u8], entries: u64) -> Vec<Vec<u8>> {
 }
 
 fn drawn(planned: &Mutex<Vec<Planned>>, call: &Call<'_>) -> Option<snapshot::Fault> {
-    let kind = match call.kind {
-        CallKind::Lock => DiskCall::Lock,
-        CallKind::Put => DiskCall::Put,
-        CallKind::Read => DiskCall::Read,
-        CallKind::Delete => DiskCall::Delete,
-    };
     let planned = planned.lock().unwrap_or_else(PoisonError::into_inner);
-    let meant = planned.iter().filter(|planned| planned.call == kind && call.path.contains(&planned.part));
+    let meant = planned.iter().filter(|planned| planned.call.covers(call.kind) && call.path.contains(&planned.part));
     // Every fault counts the call, also where an earlier one strikes.
     let strikes = meant.fold(None, |first, planned| if planned.fault.strikes() { first.or(Some(planned.effect)) } else { first });
-    Some(match strikes? {
-        DiskFault::Refused => snapshot::Fault::Before,
-        DiskFault::Torn => snapshot::Fault::Torn,
-        DiskFault::Unsynced => snapshot::Fault::Unsynced,
-        DiskFault::MaybeDone => snapshot::Fault::After,
-        DiskFault::Forgotten => snapshot::Fault::Forgotten,
-    })
+    strikes.map(DiskFault::in_store)
 }

@@ -30,18 +30,23 @@ mod executor;
 mod fault;
 #[doc(hidden)]
 pub mod fuzzing;
+mod plan;
 mod process;
 mod recording;
 mod rng;
 mod scheduler;
 mod scripted;
 mod simulation;
+mod strategy;
 mod trace;
 
 pub use broker::{SinkEvent, TransactionId};
 pub use disk::{Disk, DiskCall, DiskFault, DiskState};
 pub use fault::Fault;
+pub use plan::{Calamity, Failure, Fate, FaultPlan, PlannedFault};
 pub use recording::{Recorder, RecordingSink, SinkCall};
 pub use scripted::{ScriptReader, Scripted, SourceCall};
 pub use simulation::{End, Run, Simulation};
 pub use trace::{Happening, Trace};
+
+pub use crate::hook::{Callback, Control, CrashPoint, Role};

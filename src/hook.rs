@@ -1,0 +1,171 @@
+//! The points of the engine at which a test kit may take a hand, by name.
+//!
+//! Always: a point is named where the thing itself is done, so that a fault aimed at it strikes any job, without a change of the
+//! user's code. Plain data; what happens at a point is decided by whoever hooks in.
+
+use std::fmt;
+
+/// A callback of a user's operator, source or sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Callback {
+    /// An instance of an operator, source or sink is opened.
+    Open,
+    /// An operator or a sink is about to take a record.
+    Record,
+    /// An operator or a sink is about to take a watermark.
+    Watermark,
+    /// A timer is about to fire; for windows, a window.
+    Timer,
+    /// The operator's view is about to be taken.
+    Snapshot,
+    /// The operator is about to hear that a checkpoint is complete.
+    Complete,
+    /// The data has ended: the last chance to emit.
+    Finish,
+    /// An instance has been closed. What goes wrong here is logged, and goes no further.
+    Close,
+    /// A source is about to find its splits.
+    Splits,
+    /// A source is about to read from a split.
+    Poll,
+    /// A source's positions are about to be noted for a checkpoint.
+    Position,
+    /// A sink is about to be taken up after a start.
+    Recover,
+    /// A sink's writer is about to write some records.
+    Write,
+    /// A sink's writer is about to cut off what belongs to a checkpoint.
+    Cut,
+    /// A sink is about to make durable what was cut off.
+    MakeDurable,
+    /// A sink is about to commit what is durable.
+    Commit,
+    /// A sink has committed, and its answer is about to be heard.
+    Committed,
+}
+
+impl Callback {
+    /// All of them.
+    pub const ALL: [Callback; 17] = [
+        Callback::Record,
+        Callback::Open,
+        Callback::Watermark,
+        Callback::Timer,
+        Callback::Snapshot,
+        Callback::Complete,
+        Callback::Finish,
+        Callback::Close,
+        Callback::Splits,
+        Callback::Poll,
+        Callback::Position,
+        Callback::Recover,
+        Callback::Write,
+        Callback::Cut,
+        Callback::MakeDurable,
+        Callback::Commit,
+        Callback::Committed,
+    ];
+}
+
+/// An actor of a job's supervision tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// The root of the tree.
+    Root,
+    /// Decides on checkpoints.
+    Coordinator,
+    /// The snapshot actor: writes to the store.
+    Keeper,
+    /// The supervisor of a region.
+    Region,
+    /// Stands for a task.
+    Shell,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Role; 5] = [Role::Coordinator, Role::Keeper, Role::Region, Role::Shell, Role::Root];
+}
+
+/// A message that may be lost, or come late, without harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Control {
+    /// To a source's task: begin a checkpoint.
+    Trigger,
+    /// To the coordinator: a task's part of a checkpoint is durable.
+    Ack,
+    /// To a task: a checkpoint is complete.
+    Complete,
+    /// To a task: a checkpoint was given up.
+    Abort,
+}
+
+impl Control {
+    /// All of them.
+    pub const ALL: [Control; 4] = [Control::Trigger, Control::Ack, Control::Complete, Control::Abort];
+}
+
+/// A moment in the life of a job at which a crash must change nothing: the rows of the crash-point matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum CrashPoint {
+    /// P0: a checkpoint was decided on, and nobody was told.
+    BeforeTrigger,
+    /// P1: a source's task was told to begin it, and has sent no barrier.
+    Triggered,
+    /// P2: the barrier has left a source's task, and has not come to a sink.
+    BarrierSent,
+    /// P3: what a sink cut off is durable, and the task's part is not acknowledged.
+    SinkPrepared,
+    /// P4: all parts are acknowledged, and nothing of the manifest is written.
+    AllAcked,
+    /// P5: the manifest is written to a temporary file, which was not renamed.
+    ManifestWritten,
+    /// P6: the manifest was renamed, and nobody knows that it is there.
+    ManifestRenamed,
+    /// P7: the manifest is known to be there, and nobody was told that the checkpoint is complete.
+    ManifestDurable,
+    /// P8: some tasks were told that the checkpoint is complete, and others were not.
+    CompleteToSome,
+    /// P9: a sink has committed, and nobody has noted it.
+    CommitDone,
+    /// P10: a region has failed, and waits to be restarted.
+    Backoff,
+    /// P11: an attempt runs with its restored state, and has read nothing.
+    Restored,
+    /// P12: a sink is being taken up, and commits what the restored checkpoint has of it.
+    RecoveryCommits,
+    /// P13: a task has read and emitted everything, and the final checkpoint is not complete.
+    InputEnded,
+    /// P14: the final checkpoint is complete, and the tasks are still there.
+    FinalComplete,
+}
+
+impl CrashPoint {
+    /// All of them, P0 first.
+    pub const ALL: [CrashPoint; 15] = [
+        CrashPoint::BeforeTrigger,
+        CrashPoint::Triggered,
+        CrashPoint::BarrierSent,
+        CrashPoint::SinkPrepared,
+        CrashPoint::AllAcked,
+        CrashPoint::ManifestWritten,
+        CrashPoint::ManifestRenamed,
+        CrashPoint::ManifestDurable,
+        CrashPoint::CompleteToSome,
+        CrashPoint::CommitDone,
+        CrashPoint::Backoff,
+        CrashPoint::Restored,
+        CrashPoint::RecoveryCommits,
+        CrashPoint::InputEnded,
+        CrashPoint::FinalComplete,
+    ];
+}
+
+impl fmt::Display for CrashPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "P{} ({self:?})", *self as u8)
+    }
+}
