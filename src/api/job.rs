@@ -129,6 +129,11 @@ impl Job {
         start(self.into_spec(), workers).await
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn into_spec(self) -> JobSpec {
         JobSpec {
             name: self.name,

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::de::DeserializeOwned;
+
 use super::fault::Fault;
 use crate::api::Store;
 use crate::codec::Reader;
-use crate::error::Result;
-use crate::ids::CheckpointId;
+use crate::error::{BoxError, Error, Result};
+use crate::ids::{CheckpointId, Uid};
 use crate::snapshot::{self, Call, CallKind, JobOptions, JobStore, MemoryStore, Share};
 
 /// A call of the store that a fault can be planned for.
@@ -166,6 +168,46 @@ impl Disk {
         }
         Ok(Some((latest.id(), found)))
     }
+
+    /// The keys and values of an operator's keyed state in the latest checkpoint of a job, in no particular order; none where
+    /// there is no such state.
+    ///
+    /// # Errors
+    /// Where the job's files cannot be read, or the job runs, or the state holds another type.
+    pub fn keyed<K: DeserializeOwned, V: DeserializeOwned>(&self, job: &str, uid: &str, state: &str) -> Result<Vec<(K, V)>> {
+        decoded(&self.blocks(job, uid, state)?, |reader| Ok((reader.next()?, reader.next()?)))
+    }
+
+    /// The items of an operator's list in the latest checkpoint of a job: of all instances.
+    ///
+    /// # Errors
+    /// As [`Disk::keyed`].
+    pub fn list<T: DeserializeOwned>(&self, job: &str, uid: &str, state: &str) -> Result<Vec<T>> {
+        decoded(&self.blocks(job, uid, state)?, |reader| reader.next())
+    }
+
+    fn blocks(&self, job: &str, uid: &str, state: &str) -> Result<Vec<Vec<u8>>> {
+        let store = JobStore::open(Arc::new(self.files.clone()), job, &JobOptions::default())?;
+        let Some(latest) = store.latest()? else { return Ok(Vec::new()) };
+        let operator = store.load_operator(&latest, &Uid::new(uid), Share { index: 0, parallelism: 1 })?;
+        let found = operator.and_then(|mut operator| operator.states.take(state));
+        Ok(found.map_or_else(Vec::new, |(_, blocks)| blocks.into_iter().map(|block| block.bytes).collect()))
+    }
+}
+
+/// Objects that were written one behind the other.
+fn decoded<T>(blocks: &[Vec<u8>], read: impl Fn(&mut Reader<'_>) -> Result<T, BoxError>) -> Result<Vec<T>> {
+    let mut all = Vec::new();
+    for block in blocks {
+        let mut reader = Reader::new(block);
+        while !reader.is_empty() {
+            all.push(read(&mut reader).map_err(|error| Error::StateMismatch {
+                problem: format!("the state is not of the type that it is read as: {error}"),
+                advice: "read it as the type that it was registered with".into(),
+            })?);
+        }
+    }
+    Ok(all)
 }
 
 /// The entries of states, by operator and state.

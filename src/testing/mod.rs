@@ -26,27 +26,40 @@
 mod broker;
 mod clock;
 mod disk;
+mod exactly_once;
 mod executor;
 mod fault;
 #[doc(hidden)]
 pub mod fuzzing;
+mod judge;
+mod kit;
 mod plan;
 mod process;
 mod recording;
+mod replay;
 mod rng;
 mod scheduler;
 mod scripted;
+mod setting;
+mod simulate;
 mod simulation;
 mod strategy;
+mod timeline;
 mod trace;
 
 pub use broker::{SinkEvent, TransactionId};
 pub use disk::{Disk, DiskCall, DiskFault, DiskState};
+pub use exactly_once::check_exactly_once;
 pub use fault::Fault;
+pub use kit::Kit;
 pub use plan::{Calamity, Failure, Fate, FaultPlan, PlannedFault};
 pub use recording::{Recorder, RecordingSink, SinkCall};
 pub use scripted::{ScriptReader, Scripted, SourceCall};
+pub use simulate::{Report, simulate};
+#[doc(hidden)]
+pub use simulate::simulate_unwatched;
 pub use simulation::{End, Run, Simulation};
+pub use timeline::Note;
 pub use trace::{Happening, Trace};
 
 pub use crate::hook::{Callback, Control, CrashPoint, Role};

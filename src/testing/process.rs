@@ -30,6 +30,8 @@ pub(super) struct Life {
     pub(super) dies_at: Option<u64>,
     /// The step at which it counts as going round in circles.
     pub(super) max_steps: u64,
+    /// One turn in so many, a driver is held up.
+    pub(super) stall_one_in: usize,
 }
 
 pub(super) struct Process {
@@ -74,6 +76,10 @@ impl Process {
     /// The drivers that have come since the last call.
     pub(super) fn take_arrived(&self) -> Vec<(TaskId, Running)> {
         std::mem::take(&mut self.inner().arrived)
+    }
+
+    pub(super) fn stall_one_in(&self) -> usize {
+        self.life.stall_one_in
     }
 
     /// A number below `bound`.

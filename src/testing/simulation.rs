@@ -14,7 +14,9 @@ use super::disk::Disk;
 use super::executor::SimExecutor;
 use super::process::{Halt, Life, Process};
 use super::recording::{RecordingSink, dies};
-use super::scheduler::Scheduler;
+use super::scheduler::{STALL_ONE_IN, Scheduler};
+use super::setting::Setting;
+use super::timeline::Note;
 use super::trace::Trace;
 use crate::actor::{JobSpec, launch};
 use crate::api::{Job, Record};
@@ -50,6 +52,8 @@ pub struct Run {
     pub took: Duration,
     /// What happened.
     pub trace: Trace,
+    /// The same for people, where the simulation was watched.
+    pub notes: Vec<Note>,
 }
 
 impl fmt::Display for Run {
@@ -67,6 +71,12 @@ pub struct Simulation {
     before: Mutex<(u64, Duration)>,
     max_steps: u64,
     max_time: Duration,
+    /// Drawn, where the job's own options do not count.
+    setting: Option<Setting>,
+    /// Whether what happens is noted for people.
+    watched: bool,
+    plan: super::plan::FaultPlan,
+    fates: Vec<(super::plan::PlannedFault, super::Fault)>,
 }
 
 impl Simulation {
@@ -76,7 +86,49 @@ impl Simulation {
         let dying = disk.clone();
         let on_death: Vec<OnDeath> = vec![Box::new(move || dying.crash())];
         let (max_steps, max_time) = (100_000, Duration::from_secs(600));
-        Simulation { seed, disk, on_death: Mutex::new(on_death), before: Mutex::default(), max_steps, max_time }
+        Simulation {
+            seed,
+            disk,
+            on_death: Mutex::new(on_death),
+            before: Mutex::default(),
+            max_steps,
+            max_time,
+            setting: None,
+            watched: false,
+            plan: Default::default(),
+            fates: Vec::new(),
+        }
+    }
+
+    /// Runs jobs in a setting that was drawn; a watched one notes what happens.
+    pub(super) fn set_in(self, setting: Setting, watched: bool) -> Self {
+        Simulation { setting: Some(setting), watched, ..self }
+    }
+
+    /// INTERIM
+    pub(super) fn faults(mut self, plan: super::plan::FaultPlan) -> Self {
+        for fault in &plan.faults {
+            let counter = match fault {
+                super::plan::PlannedFault::Store { nth, .. } => super::Fault::error_at(*nth),
+                _ => super::Fault::error_at(u64::MAX),
+            };
+            if let super::plan::PlannedFault::Store { call, path, effect, .. } = fault {
+                self.disk.plan(*call, path, *effect, &counter);
+            }
+            self.fates.push((fault.clone(), counter));
+        }
+        self.plan = plan;
+        self
+    }
+
+    /// INTERIM
+    pub fn fates(&self) -> Vec<super::plan::Fate> {
+        self.fates.iter().map(|(fault, c)| super::plan::Fate { fault: fault.clone(), seen: c.calls(), fired: c.fired() || matches!(fault, super::plan::PlannedFault::Death { .. }) }).collect()
+    }
+
+    /// Does something when a process dies.
+    pub(super) fn on_death(&self, die: impl Fn() + Send + 'static) {
+        self.on_death.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(die));
     }
 
     /// Sets after how many steps, and after how much virtual time, a process counts as hung. Default: 100,000, ten minutes.
@@ -100,7 +152,9 @@ impl Simulation {
 
     /// Runs a job to its end.
     pub fn run(&self, job: Job) -> Run {
-        self.process(job, None, |_| std::future::ready(()))
+        let number = self.before.lock().unwrap_or_else(PoisonError::into_inner).0 as usize;
+        let deaths: Vec<u64> = self.plan.faults.iter().filter_map(|f| match f { super::plan::PlannedFault::Death { step } => Some(*step), _ => None }).collect();
+        self.process(job, deaths.get(number).copied(), |_| std::future::ready(()))
     }
 
     /// Runs a job until the process dies at a step; the first is 1. A job that ends before just ends.
@@ -126,8 +180,13 @@ impl Simulation {
             Ok(runtime) => runtime,
             Err(error) => return refused(Error::Engine(format!("no runtime for the simulation: {error}"))),
         };
-        let spec = JobSpec { hash_seed: Some(self.seed), ..job.into_spec() };
-        let life = Life { dies_at, max_steps: self.max_steps };
+        let spec = match &self.setting {
+            Some(setting) => setting.of(job, &self.disk),
+            None => job.into_spec(),
+        };
+        let spec = JobSpec { hash_seed: Some(self.seed), ..spec };
+        let stall_one_in = self.setting.as_ref().map_or(STALL_ONE_IN, |setting| setting.stall_one_in);
+        let life = Life { dies_at, max_steps: self.max_steps, stall_one_in };
         let seed = self.seed.wrapping_add(number.wrapping_mul(0x9e37_79b9));
         let run = runtime.block_on(live(spec, seed, life, (elapsed, self.max_time), script));
         self.bury(&run, runtime);
@@ -151,7 +210,7 @@ impl fmt::Debug for Simulation {
 }
 
 fn refused(error: Error) -> Run {
-    Run { end: End::Failed(error), steps: 0, took: Duration::ZERO, trace: Trace::default() }
+    Run { end: End::Failed(error), steps: 0, took: Duration::ZERO, trace: Trace::default(), notes: Vec::new() }
 }
 
 /// A process from its start to its end.
@@ -172,7 +231,7 @@ where
         (None, Ok(Some(end))) => told(end),
         (None, Ok(None)) => End::Hung("it halted for no reason".into()),
     };
-    Run { end, steps, took: born.elapsed(), trace }
+    Run { end, steps, took: born.elapsed(), trace, notes: Vec::new() }
 }
 
 async fn run_job<F>(spec: JobSpec, executor: Arc<SimExecutor>, script: impl FnOnce(JobHandle) -> F) -> Result<JobSummary>

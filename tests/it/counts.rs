@@ -88,7 +88,7 @@ impl SplitReader for TornReader {
     type Position = u64;
 
     fn poll(&mut self, out: &mut Records<'_, u64>, _: &Waker) -> Result<Poll, BoxError> {
-        for _ in 0..out.room().min(4) {
+        for _ in 0..out.room().min(4).min((60 - self.0) as usize) {
             if self.0.is_multiple_of(3) {
                 out.reject(Rejected { place: self.0.to_string(), raw: String::new(), error: "torn".into() });
             } else {

@@ -1,0 +1,56 @@
+//! Random flows under random faults: whatever a small flow looks like and whatever goes wrong, what comes out is what a computation
+//! without the engine comes to.
+
+mod build;
+mod model;
+mod shape;
+
+use std::cell::Cell;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use tidegate::testing::{FaultPlan, simulate, simulate_unwatched};
+
+use shape::{Shape, shape};
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().and_then(|n| n.parse().ok())
+}
+
+/// How many of the planned faults struck.
+fn survives(seed: u64, shape: &Shape, faults: &FaultPlan) -> Result<usize, TestCaseError> {
+    let report = simulate_unwatched(|kit| build::build(kit, shape), seed, faults);
+    let Err(problem) = model::judge(shape, &report) else {
+        return Ok(report.fates().iter().filter(|fate| fate.fired).count());
+    };
+    let watched = simulate(|kit| build::build(kit, shape), seed, faults);
+    Err(TestCaseError::fail(format!("{problem}\n{shape:#?}\n{watched}")))
+}
+
+fn runner(cases: u32, salt: u64) -> TestRunner {
+    let cases = number("TIDEGATE_CASES").map_or(cases, |n| n as u32);
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&number("TIDEGATE_SEED").unwrap_or(salt).to_le_bytes());
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 500, ..Config::default() };
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))
+}
+
+#[test]
+fn any_flow_comes_to_what_it_must() {
+    let cases = (any::<u32>().no_shrink(), shape());
+    let outcome = runner(500, 1).run(&cases, |(seed, shape)| survives(u64::from(seed), &shape, &FaultPlan::new()).map(drop));
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
+fn any_flow_comes_to_what_it_must_whatever_goes_wrong() {
+    let (struck, cases) = (Cell::new(0), (any::<u32>().no_shrink(), shape(), FaultPlan::strategy(1..=3)));
+    let mut runner = runner(2000, 2);
+    let outcome = runner.run(&cases, |(seed, shape, faults)| {
+        struck.set(struck.get() + survives(u64::from(seed), &shape, &faults)?.min(1));
+        Ok(())
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+    let wanted = runner.config().cases as usize / 2;
+    assert!(struck.get() >= wanted, "only {} cases saw a fault", struck.get());
+}
