@@ -16,6 +16,7 @@ use super::status::{JobEnd, JobStatus};
 use crate::config::{Checkpoints, Restart};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
+use crate::hook::Hooks;
 use crate::ids::{CheckpointId, Uid};
 use crate::key::{KeyGroups, KeyHasher};
 use crate::plan::{Flow, OperatorMetrics, Plan, compile};
@@ -33,6 +34,8 @@ pub(crate) struct JobSpec {
     pub(crate) restart: Restart,
     /// The seed of the key hash at the very first start; drawn unless given.
     pub(crate) hash_seed: Option<u64>,
+    /// Who takes a hand in it: a test kit.
+    pub(crate) hooks: Hooks,
 }
 
 /// A job that was started.
@@ -112,6 +115,7 @@ pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result
         epoch: beginning.epoch,
         executor,
         status: status.clone(),
+        hooks: spec.hooks,
     };
     let args = RootArgs {
         common: Arc::new(common),

@@ -12,6 +12,7 @@
 
 mod alarm;
 mod coordinator;
+mod hooked;
 mod keeper;
 mod launch;
 mod post;

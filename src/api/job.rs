@@ -139,6 +139,7 @@ impl Job {
             store: self.store.map(|store| store.0),
             restart: self.restart,
             hash_seed: None,
+            hooks: crate::hook::Hooks::default(),
         }
     }
 }

@@ -23,6 +23,7 @@
 //! assert_eq!(out.committed().len(), 100);
 //! ```
 
+mod armed;
 mod broker;
 mod clock;
 mod disk;
@@ -30,13 +31,16 @@ mod executor;
 mod fault;
 #[doc(hidden)]
 pub mod fuzzing;
+mod hooked;
 mod plan;
+mod present;
 mod process;
 mod recording;
 mod rng;
 mod scheduler;
 mod scripted;
 mod simulation;
+mod store;
 mod strategy;
 mod trace;
 

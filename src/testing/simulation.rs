@@ -12,14 +12,18 @@ use tokio::runtime::{Builder, Runtime};
 use super::clock::SimClock;
 use super::disk::Disk;
 use super::executor::SimExecutor;
+use super::plan::{Fate, FaultPlan};
 use super::process::{Halt, Life, Process};
 use super::recording::{RecordingSink, dies};
 use super::scheduler::Scheduler;
+use super::store::SimStore;
 use super::trace::Trace;
 use crate::actor::{JobSpec, launch};
 use crate::api::{Job, Record};
 use crate::error::{Error, Result};
+use crate::hook::Hooks;
 use crate::job::{JobHandle, JobSummary};
+use crate::snapshot::Store;
 
 /// The death of the process, as those see it that outlive it.
 type OnDeath = Box<dyn Fn() + Send>;
@@ -37,6 +41,8 @@ pub enum End {
     Died,
     /// It neither ended nor died within its bounds, or a wake-up was lost: what the watchdog saw.
     Hung(String),
+    /// Something that always holds did not: what. A fault of the engine, or of an operator that hands on what it must not.
+    Broken(String),
 }
 
 /// One run of a process.
@@ -86,6 +92,37 @@ impl Simulation {
         self
     }
 
+    /// Plans what goes wrong, from now on, in all processes; what was planned so before is forgotten.
+    ///
+    /// ```
+    /// use tidegate::testing::{CrashPoint, Calamity, End, FaultPlan, PlannedFault, Scripted, Simulation};
+    /// use tidegate::{Job, Restart, millis};
+    ///
+    /// let plan = FaultPlan::new().and(PlannedFault::at(CrashPoint::AllAcked, 1, Calamity::Death));
+    /// let sim = Simulation::new(7).faults(plan);
+    /// let out = sim.sink();
+    /// let job = || {
+    ///     let job = Job::new("job").store(sim.disk().store());
+    ///     job.source("numbers", Scripted::new([(0..100u64).collect()])).sink("out", out.clone());
+    ///     job
+    /// };
+    /// assert!(matches!(sim.run(job()).end, End::Died));
+    /// assert!(out.committed().is_empty());
+    /// assert!(matches!(sim.run(job()).end, End::Finished(_)));
+    /// assert_eq!(out.committed(), (0..100).collect::<Vec<u64>>());
+    /// assert!(sim.fates().iter().all(|fate| fate.fired));
+    /// ```
+    #[must_use]
+    pub fn faults(self, plan: FaultPlan) -> Self {
+        self.disk.arm(plan);
+        self
+    }
+
+    /// What became of the planned faults, in the plan's order.
+    pub fn fates(&self) -> Vec<Fate> {
+        self.disk.fates()
+    }
+
     /// The disk for the job's store.
     pub fn disk(&self) -> &Disk {
         &self.disk
@@ -129,7 +166,7 @@ impl Simulation {
         let spec = JobSpec { hash_seed: Some(self.seed), ..job.into_spec() };
         let life = Life { dies_at, max_steps: self.max_steps };
         let seed = self.seed.wrapping_add(number.wrapping_mul(0x9e37_79b9));
-        let run = runtime.block_on(live(spec, seed, life, (elapsed, self.max_time), script));
+        let run = runtime.block_on(live(spec, seed, life, &self.disk, (elapsed, self.max_time), script));
         self.bury(&run, runtime);
         *before = (number + 1, elapsed + run.took);
         run
@@ -137,7 +174,8 @@ impl Simulation {
 
     /// What outlives a process that died forgets what was not synced, before anything of the process is dropped.
     fn bury(&self, run: &Run, runtime: Runtime) {
-        if let End::Died | End::Hung(_) = run.end {
+        self.disk.used_by(None);
+        if let End::Died | End::Hung(_) | End::Broken(_) = run.end {
             self.on_death.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|die| die());
         }
         drop(runtime);
@@ -155,19 +193,31 @@ fn refused(error: Error) -> Run {
 }
 
 /// A process from its start to its end.
-async fn live<F>(spec: JobSpec, seed: u64, life: Life, time: (Duration, Duration), script: impl FnOnce(JobHandle) -> F) -> Run
+async fn live<F>(
+    mut spec: JobSpec,
+    seed: u64,
+    life: Life,
+    disk: &Disk,
+    time: (Duration, Duration),
+    script: impl FnOnce(JobHandle) -> F,
+) -> Run
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let (born, (before, max_time)) = (tokio::time::Instant::now(), time);
-    let process = Process::new(seed, life);
+    let process = Process::new(seed, life, disk.clone());
+    disk.used_by(Some(process.clone()));
+    spec.store = spec.store.map(|store| -> Arc<dyn Store> { Arc::new(SimStore::new(store, process.clone())) });
+    spec.hooks = Hooks::new(process.clone());
     tokio::spawn(Scheduler::new(process.clone()));
     let executor = Arc::new(SimExecutor::new(process.clone(), Arc::new(SimClock::new(before))));
-    let ended = tokio::time::timeout(max_time, first(run_job(spec, executor, script), process.halting.notified())).await;
+    let ended =
+        tokio::time::timeout(max_time, first(run_job(spec, executor, &process, script), process.halting.notified())).await;
     let (halt, steps, trace) = process.end();
     let end = match (halt, ended) {
         (Some(Halt::Died), _) => End::Died,
         (Some(Halt::Stuck(text)), _) => End::Hung(text),
+        (Some(Halt::Broken(text)), _) => End::Broken(text),
         (None, Err(_)) => End::Hung(format!("nothing ends it, in {max_time:?} of virtual time")),
         (None, Ok(Some(end))) => told(end),
         (None, Ok(None)) => End::Hung("it halted for no reason".into()),
@@ -175,14 +225,21 @@ where
     Run { end, steps, took: born.elapsed(), trace }
 }
 
-async fn run_job<F>(spec: JobSpec, executor: Arc<SimExecutor>, script: impl FnOnce(JobHandle) -> F) -> Result<JobSummary>
+async fn run_job<F>(
+    spec: JobSpec,
+    executor: Arc<SimExecutor>,
+    process: &Process,
+    script: impl FnOnce(JobHandle) -> F,
+) -> Result<JobSummary>
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let launched = launch(spec, executor).await?;
     let handle = JobHandle::new(&launched);
     let script = tokio::spawn(script(handle.clone()));
-    if let Some((_, root)) = launched.root {
+    if let Some((root, end)) = launched.root {
+        process.rooted(root);
+        let root = end;
         root.await.map_err(|error| Error::Engine(format!("the root of the job panicked: {error}")))?;
     }
     launched.status.publish();
