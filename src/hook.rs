@@ -1,9 +1,15 @@
 //! The points of the engine at which a test kit may take a hand, by name.
 //!
 //! Always: a point is named where the thing itself is done, so that a fault aimed at it strikes any job, without a change of the
-//! user's code. Plain data; what happens at a point is decided by whoever hooks in.
+//! user's code. What happens at a point is decided by whoever hooks in; nobody does in production, where each point costs one
+//! branch at a cold place.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::BoxError;
+use crate::ids::{Attempt, RegionId, TaskId, Uid};
 
 /// A callback of a user's operator, source or sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -167,5 +173,147 @@ impl CrashPoint {
 impl fmt::Display for CrashPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "P{} ({self:?})", *self as u8)
+    }
+}
+
+/// Where the engine is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Point<'a> {
+    /// A callback of this operator, source or sink is about to be called.
+    Callback(&'a Uid, Callback),
+    /// An actor is about to handle a message.
+    Message(Role),
+    /// At a crash point.
+    Crash(CrashPoint),
+}
+
+/// What becomes of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    Deliver,
+    Late(Duration),
+    Lost,
+}
+
+/// Whom something has happened to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Who {
+    Task(TaskId),
+    Region(RegionId),
+    Coordinator,
+}
+
+/// What a test kit does at the points that the engine comes to. Called on whatever thread is there.
+pub(crate) trait Hook: Send + Sync + fmt::Debug {
+    /// The engine has come to a point.
+    ///
+    /// # Errors
+    /// Where what is about to be done is to fail.
+    ///
+    /// # Panics
+    /// Where it is to panic.
+    fn reach(&self, point: Point<'_>) -> Result<(), BoxError>;
+
+    /// How many more of these calls go well before one is to fail.
+    fn ahead(&self, uid: &Uid, callback: Callback) -> usize;
+
+    /// So many calls went well.
+    fn passed(&self, uid: &Uid, callback: Callback, calls: usize);
+
+    /// What becomes of this message.
+    fn route(&self, message: Control) -> Route;
+
+    /// How long an actor waits before its next message; for ever where none is given.
+    fn turn(&self, role: Role) -> Option<Duration>;
+
+    /// How long the edge stalls of which a frame is about to be taken.
+    fn stall(&self) -> Option<Duration>;
+
+    /// Blocking work waits.
+    fn pause(&self, pause: Duration);
+
+    /// A task of an attempt is about to be there.
+    fn came(&self, region: RegionId, task: TaskId, attempt: Attempt);
+
+    /// It is gone.
+    fn gone(&self, region: RegionId, task: TaskId, attempt: Attempt);
+
+    /// What a user calls a task.
+    fn named(&self, task: TaskId, name: String) {
+        drop((task, name));
+    }
+
+    /// Something has happened, for people who watch; `failure` where it is what they look for.
+    fn told(&self, who: Who, failure: bool, what: &dyn Fn() -> String) {
+        let _nobody_watches = (who, failure, what);
+    }
+
+    /// Something that always holds does not.
+    fn broken(&self, what: String);
+}
+
+/// The hook of a job, if it has one. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hooks(Option<Arc<dyn Hook>>);
+
+impl Hooks {
+    /// With a hook.
+    pub(crate) fn new(hook: Arc<dyn Hook>) -> Self {
+        Hooks(Some(hook))
+    }
+
+    /// The hook.
+    #[inline]
+    pub(crate) fn get(&self) -> Option<&dyn Hook> {
+        self.0.as_deref()
+    }
+
+    /// The engine has come to a point.
+    ///
+    /// # Errors
+    /// What the hook says.
+    #[inline]
+    pub(crate) fn reach(&self, point: Point<'_>) -> Result<(), BoxError> {
+        match &self.0 {
+            None => Ok(()),
+            Some(hook) => hook.reach(point),
+        }
+    }
+
+    /// A callback is about to be called.
+    ///
+    /// # Errors
+    /// What the hook says.
+    #[inline]
+    pub(crate) fn callback(&self, uid: &Uid, callback: Callback) -> Result<(), BoxError> {
+        self.reach(Point::Callback(uid, callback))
+    }
+
+    /// The engine has come to a crash point.
+    ///
+    /// # Errors
+    /// What the hook says.
+    #[inline]
+    pub(crate) fn crash(&self, point: CrashPoint) -> Result<(), BoxError> {
+        self.reach(Point::Crash(point))
+    }
+
+    /// Something has happened.
+    pub(crate) fn tell(&self, who: Who, what: impl Fn() -> String) {
+        if let Some(hook) = &self.0 {
+            hook.told(who, false, &what);
+        }
+    }
+
+    /// Something has failed.
+    pub(crate) fn tell_failure(&self, who: Who, what: impl Fn() -> String) {
+        if let Some(hook) = &self.0 {
+            hook.told(who, true, &what);
+        }
+    }
+
+    /// What becomes of a message.
+    pub(crate) fn route(&self, message: Control) -> Route {
+        self.get().map_or(Route::Deliver, |hook| hook.route(message))
     }
 }

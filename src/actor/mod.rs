@@ -12,6 +12,7 @@
 
 mod alarm;
 mod coordinator;
+mod hooked;
 mod keeper;
 mod launch;
 mod post;
@@ -21,6 +22,7 @@ mod restore;
 mod root;
 mod shell;
 mod status;
+mod told;
 
 pub(crate) use launch::{JobSpec, Keeps, Launched, check, launch};
 pub(crate) use post::post;

@@ -9,17 +9,20 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::alarm::Alarm;
 use super::coordinator::CoordinatorMsg;
+use super::hooked::{enter, route};
 use super::keeper::{KeeperMsg, Part, guarded};
 use super::post::post;
 use super::presence::Presence;
 use super::restore::RestorePoint;
 use super::root::{Common, RootMsg};
 use super::shell::Shell;
+use super::told::of_restored;
 use crate::channel::LaneSender;
 use crate::checkpoint::{self, Member, Refusal};
-use crate::error::Result;
+use crate::error::{BoxError, Error, Result, chain_text};
 use crate::executor::{Driver, Ending, drive};
 use crate::gate::AbortReason;
+use crate::hook::{Control, CrashPoint, Role, Who};
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId, Uid};
 use crate::operator::{OpId, Work};
 use crate::plan::{AttemptContext, Opener, Surroundings, wire};
@@ -79,6 +82,7 @@ struct Entrant {
 }
 
 /// How commands reach a task.
+#[derive(Clone)]
 enum Reach {
     /// It is being opened; what is sent waits in its lane.
     Lane(LaneSender<Command>),
@@ -86,9 +90,9 @@ enum Reach {
     Shell(ActorRef<Command>),
 }
 
-impl Entrant {
+impl Reach {
     fn tell(&self, command: Command) {
-        match &self.reach {
+        match self {
             Reach::Lane(lane) => lane.send(command),
             Reach::Shell(shell) => post(shell, command),
         }
@@ -109,32 +113,42 @@ pub(crate) struct RegionState {
 }
 
 impl RegionState {
-    fn feed(&mut self, event: Event, myself: &ActorRef<RegionMsg>) {
+    fn feed(&mut self, event: Event, myself: &ActorRef<RegionMsg>) -> Result<(), BoxError> {
         let now = self.args.common.executor.clock().now();
         for action in self.machine.handle(event, now) {
-            self.act(action, myself);
+            self.act(action, myself)?;
         }
         self.alarm.set(self.machine.next_deadline(), myself, RegionMsg::Tick);
+        Ok(())
     }
 
-    fn act(&mut self, action: Action, myself: &ActorRef<RegionMsg>) {
+    fn act(&mut self, action: Action, myself: &ActorRef<RegionMsg>) -> Result<(), BoxError> {
         match action {
             Action::ReportDown => self.tell_coordinator(checkpoint::Event::RegionDown { region: self.args.id }),
-            Action::StartTasks { attempt, point } => self.prepare(attempt, point, myself),
+            Action::StartTasks { attempt, point } => {
+                let from = point.map_or("the beginning".into(), |id| format!("checkpoint {id}"));
+                self.args.common.hooks.tell(Who::Region(self.args.id), || format!("attempt {attempt} begins from {from}"));
+                self.prepare(attempt, point, myself);
+            }
             Action::ReportRunning { attempt } => self.report_running(attempt),
             Action::CancelTasks { tasks, .. } => {
                 self.abandoned = self.entrants.is_empty();
-                self.each(&tasks, |entrant| entrant.tell(Command::Cancel));
+                self.each(&tasks, |entrant| entrant.reach.tell(Command::Cancel));
             }
             Action::FinishTasks { .. } => self.release(),
             Action::ReportRestart { cause, restarts } => {
                 self.args.common.status.restarts.add(1);
                 tracing::warn!(region = %self.args.id, %cause, restarts, "a region failed and is restarted");
+                let told = || format!("failed, and is restarted ({restarts}): {cause}");
+                self.args.common.hooks.tell_failure(Who::Region(self.args.id), told);
+                self.args.common.hooks.crash(CrashPoint::Backoff)?;
             }
             Action::Over(outcome) => {
+                self.args.common.hooks.tell(Who::Region(self.args.id), || format!("is over: {outcome:?}"));
                 post(&self.args.root, RootMsg::RegionOver { region: self.args.id, outcome, checkpoint: self.finishing });
             }
         }
+        Ok(())
     }
 
     fn tell_coordinator(&self, event: checkpoint::Event<crate::snapshot::TaskEntry>) {
@@ -163,21 +177,27 @@ impl RegionState {
         let (common, tasks, myself) = (self.args.common.clone(), self.args.tasks.clone(), myself.clone());
         self.args.common.executor.offload(Box::new(move || {
             let (plan, job, store) = (&common.plan, &common.job, common.store.clone());
-            let restore = guarded(|| RestorePoint::prepare(plan, &tasks, job, store, point, attempt)).map(Arc::new);
-            post(&myself, RegionMsg::Prepared { attempt, restore });
+            let restore = guarded(|| RestorePoint::prepare(plan, &tasks, job, store, point, attempt, &common.hooks));
+            post(&myself, RegionMsg::Prepared { attempt, restore: restore.map(Arc::new) });
         }));
     }
 
-    fn prepared(&mut self, attempt: Attempt, restore: Result<Arc<RestorePoint>>, myself: &ActorRef<RegionMsg>) {
+    fn prepared(
+        &mut self,
+        attempt: Attempt,
+        restore: Result<Arc<RestorePoint>>,
+        myself: &ActorRef<RegionMsg>,
+    ) -> Result<(), BoxError> {
         match restore {
-            Err(cause) => self.feed(Event::StartFailed { attempt, cause }, myself),
+            Err(cause) => self.feed(Event::StartFailed { attempt, cause }, myself)?,
             Ok(_) if self.abandoned => {
                 for task in self.args.tasks.clone() {
-                    self.feed(Event::TaskGone { task, attempt }, myself);
+                    self.feed(Event::TaskGone { task, attempt }, myself)?;
                 }
             }
             Ok(restore) => self.open(attempt, &restore, myself),
         }
+        Ok(())
     }
 
     /// Wires the tasks, and opens each on a thread that may block.
@@ -192,12 +212,14 @@ impl RegionState {
             longest_step: common.status.longest_step.clone(),
             pipes: common.pipes,
             restored: self.point,
+            hooks: common.hooks.clone(),
         };
         self.reset_counters();
         for opener in wire(&common.plan, &self.args.tasks, &context) {
             let reach = Reach::Lane(opener.commands.clone());
             self.entrants.insert(opener.id, Entrant { reach, committed: None });
-            let presence = Presence::new(opener.id, attempt, myself.clone());
+            let watched = (common.hooks.clone(), self.args.id);
+            let presence = Presence::new(opener.id, attempt, myself.clone(), watched);
             let surroundings = self.surroundings(&opener, attempt, &presence, myself);
             let (restore, common, myself) = (restore.clone(), common.clone(), myself.clone());
             self.args.common.executor.offload(Box::new(move || {
@@ -220,9 +242,10 @@ impl RegionState {
     fn surroundings(&self, opener: &Opener, attempt: Attempt, presence: &Presence, myself: &ActorRef<RegionMsg>) -> Surroundings {
         let (task, uids): (TaskId, Arc<[Uid]>) = (opener.id, opener.uids().into());
         let (keeper, coordinator, region) = (self.args.keeper.clone(), self.args.coordinator.clone(), myself.clone());
-        let of_report = presence.clone();
+        let (of_report, hooks) = (presence.clone(), self.args.common.hooks.clone());
         let report = move |report| match report {
             Report::View(view) => {
+                hooks.tell(Who::Task(task), || format!("sends barrier {} on, and takes its view", view.checkpoint));
                 let (uids, presence, region) = (uids.clone(), of_report.clone(), region.clone());
                 post(&keeper, KeeperMsg::Persist(Box::new(Part { view, uids, presence, region })));
             }
@@ -230,8 +253,14 @@ impl RegionState {
                 let refusal = refusal(reason);
                 post(&coordinator, CoordinatorMsg::Event(checkpoint::Event::Decline { task, attempt, id, refusal }));
             }
-            Report::Ended => post(&coordinator, CoordinatorMsg::Event(checkpoint::Event::TaskEnded { task, attempt })),
-            Report::Committed(id) => post(&region, RegionMsg::Committed { task, attempt, id }),
+            Report::Ended => {
+                hooks.tell(Who::Task(task), || "has read its last record".into());
+                post(&coordinator, CoordinatorMsg::Event(checkpoint::Event::TaskEnded { task, attempt }));
+            }
+            Report::Committed(id) => {
+                hooks.tell(Who::Task(task), || format!("has heard that checkpoint {id} is complete, and has committed"));
+                post(&region, RegionMsg::Committed { task, attempt, id });
+            }
         };
         let (executor, region, of_work) = (self.args.common.executor.clone(), myself.clone(), presence.clone());
         let offload = move |operator: OpId, work: Work| {
@@ -254,13 +283,14 @@ impl RegionState {
         let task = match task {
             Ok(task) => task,
             Err(cause) => {
-                self.feed(Event::TaskFailed { task: id, attempt, cause }, myself);
+                self.feed(Event::TaskFailed { task: id, attempt, cause }, myself)?;
                 return Ok(());
             }
         };
+        let hooks = self.args.common.hooks.clone();
         let Some(entrant) = self.entrants.get_mut(&id) else { return Ok(()) };
         if let Reach::Lane(lane) = &entrant.reach {
-            let (shell, _) = Actor::spawn_linked(None, Shell, lane.clone(), myself.get_cell()).await?;
+            let (shell, _) = Actor::spawn_linked(None, Shell(hooks), lane.clone(), myself.get_cell()).await?;
             entrant.reach = Reach::Shell(shell);
         }
         let executor = &self.args.common.executor;
@@ -278,7 +308,7 @@ impl RegionState {
                 drop(presence);
             }),
         );
-        self.feed(Event::TaskRunning { task: id, attempt }, myself);
+        self.feed(Event::TaskRunning { task: id, attempt }, myself)?;
         Ok(())
     }
 
@@ -288,7 +318,31 @@ impl RegionState {
         let Some(last) = self.finishing else { return };
         let restored_there = self.point >= Some(last);
         if restored_there || self.entrants.values().all(|entrant| entrant.committed >= Some(last)) {
-            self.entrants.values().for_each(|entrant| entrant.tell(Command::Release));
+            self.entrants.values().for_each(|entrant| entrant.reach.tell(Command::Release));
+        }
+    }
+
+    /// Tells a task what it may miss.
+    fn notify(&self, entrant: &Entrant, control: Control, command: Command) {
+        let reach = entrant.reach.clone();
+        route(&self.args.common.hooks, control, move || reach.tell(command));
+    }
+
+    fn completed(&self, id: CheckpointId) -> Result<(), BoxError> {
+        for (told, entrant) in self.entrants.values().enumerate() {
+            if told == 1 {
+                self.args.common.hooks.crash(CrashPoint::CompleteToSome)?;
+            }
+            self.notify(entrant, Control::Complete, Command::Complete(id));
+        }
+        Ok(())
+    }
+
+    fn tell(&self, task: TaskId, command: Command) {
+        match (self.entrants.get(&task), command) {
+            (Some(entrant), Command::Trigger(id)) => self.notify(entrant, Control::Trigger, Command::Trigger(id)),
+            (Some(entrant), command) => entrant.reach.tell(command),
+            (None, _) => {}
         }
     }
 
@@ -319,7 +373,13 @@ fn open_task(
     let (id, bell, uids): (TaskId, _, Arc<[Uid]>) = (opener.id, opener.bell.clone(), opener.uids().into());
     let parallelism = common.plan.chain(id).map_or(1, |chain| chain.parallelism);
     let share = Share { index: id.index, parallelism };
-    let task = guarded(|| opener.open(restore.operators(&uids, share)?, surroundings));
+    let task = guarded(|| {
+        let kept = restore.operators(&uids, share)?;
+        common.hooks.tell(Who::Task(id), || format!("is opened in attempt {attempt} with {}", of_restored(&uids, &kept)));
+        let task = opener.open(kept, surroundings)?;
+        common.hooks.crash(CrashPoint::Restored).map_err(|error| Error::Engine(chain_text(&*error)))?;
+        Ok(task)
+    });
     Opened { id, attempt, bell, uids, task, presence }
 }
 
@@ -347,29 +407,28 @@ impl Actor for RegionSupervisor {
         message: RegionMsg,
         state: &mut RegionState,
     ) -> Result<(), ActorProcessingErr> {
+        enter(&state.args.common.hooks, Role::Region).await?;
         let current = state.machine.attempt();
         match message {
-            RegionMsg::Event(event) => state.feed(event, &myself),
-            RegionMsg::Prepared { attempt, restore } => state.prepared(attempt, restore, &myself),
+            RegionMsg::Event(event) => state.feed(event, &myself)?,
+            RegionMsg::Prepared { attempt, restore } => state.prepared(attempt, restore, &myself)?,
             RegionMsg::Opened(opened) => state.opened(*opened, &myself).await?,
-            RegionMsg::ToTask { task, attempt, command } if attempt == current => {
-                if let Some(entrant) = state.entrants.get(&task) {
-                    entrant.tell(command);
-                }
-            }
-            RegionMsg::Complete(id) => state.entrants.values().for_each(|entrant| entrant.tell(Command::Complete(id))),
+            RegionMsg::ToTask { task, attempt, command } if attempt == current => state.tell(task, command),
+            RegionMsg::Complete(id) => state.completed(id)?,
             RegionMsg::Aborted(id, latest) => {
-                state.entrants.values().for_each(|entrant| entrant.tell(Command::Aborted(id, latest)))
+                let abort = |entrant| state.notify(entrant, Control::Abort, Command::Aborted(id, latest));
+                state.entrants.values().for_each(abort);
             }
             RegionMsg::Finish(id) => {
+                state.args.common.hooks.crash(CrashPoint::FinalComplete)?;
                 state.finishing = Some(id);
-                state.feed(Event::Finish, &myself);
+                state.feed(Event::Finish, &myself)?;
             }
             RegionMsg::Committed { task, attempt, id } if attempt == current => state.committed(task, id),
             RegionMsg::ToTask { .. } | RegionMsg::Committed { .. } => {}
             RegionMsg::Tick => {
                 state.alarm.rang();
-                state.feed(Event::Tick, &myself);
+                state.feed(Event::Tick, &myself)?;
             }
         }
         Ok(())

@@ -145,6 +145,7 @@ impl Job {
             restart: self.restart,
             pipes: Pipes::default(),
             hash_seed: None,
+            hooks: crate::hook::Hooks::default(),
         }
     }
 }

@@ -319,7 +319,9 @@ impl Head for Still {
         Timestamp::NONE
     }
 
-    fn view(&self, _: &mut Cx) {}
+    fn view(&self, _: &mut Cx) -> Result<(), Halt> {
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
@@ -348,6 +350,8 @@ fn task(script: Script, clock: &Arc<Hands>, restored: Option<u64>) -> (Task, cra
         longest_step: Default::default(),
         report: Box::new(|_| {}),
         offload: Box::new(|_, _| unreachable!()),
+        uids: [].into(),
+        hooks: Default::default(),
     };
     (Task::new(parts), commands)
 }

@@ -306,7 +306,8 @@ fn open_sink<S: Sink>(sink: &Arc<S>, mut opening: Opening) -> Result<AnyLink, Bo
     let writer = sink.open(&ctx)?;
     let ended = opening.restored.ended;
     let records = opening.metrics.records.clone();
-    Ok(link::<S::Item>(Box::new(SinkLink::new(opening.operator, opening.uid, sink.clone(), writer, records, written, ended))))
+    let (uid, hooks) = (opening.uid, opening.hooks);
+    Ok(link::<S::Item>(Box::new(SinkLink::new(opening.operator, uid, sink.clone(), writer, records, written, ended, hooks))))
 }
 
 /// A sink of a flow.

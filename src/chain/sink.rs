@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::error::BoxError;
 use crate::frame::Batch;
+use crate::hook::{Callback, Hooks};
 use crate::ids::{CheckpointId, Uid};
 use crate::metrics::Counter;
 use crate::operator::{Cx, Flow, Halt, Link, OpId, OperatorPart, Signal};
@@ -38,12 +39,15 @@ impl<S: Sink> SinkLink<S> {
         records: Counter,
         written: u64,
         finished: bool,
+        hooks: Hooks,
     ) -> Self {
-        SinkLink { operator, uid, writer, ledger: Arc::new(Ledger::new(sink)), records, written, finished }
+        let ledger = Arc::new(Ledger::new(sink, uid.clone(), hooks));
+        SinkLink { operator, uid, writer, ledger, records, written, finished }
     }
 
     fn snapshot(&mut self, checkpoint: CheckpointId, cx: &mut Cx) -> Result<(), BoxError> {
         cx.enter(self.operator, "cut");
+        cx.reach(self.operator, Callback::Cut)?;
         self.ledger.add_cut(checkpoint, self.writer.cut(checkpoint)?);
         let ledger = self.ledger.clone();
         cx.parts.push(OperatorPart {
@@ -73,6 +77,7 @@ impl<S: Sink> Link<S::Item> for SinkLink<S> {
         let n = batch.len() as u64;
         if n > 0 {
             cx.enter(self.operator, "write");
+            cx.reach(self.operator, Callback::Write)?;
             self.writer.write(&mut batch.values)?;
             self.written += n;
             self.records.add(n);

@@ -99,6 +99,11 @@ impl<T> EdgeReceiver<T> {
         }
     }
 
+    /// Whether a frame waits.
+    pub(crate) fn has_frame(&self) -> bool {
+        !self.frames.is_empty()
+    }
+
     /// Gives an emptied batch back to the sender.
     pub(crate) fn give_back(&self, mut batch: Batch<T>) {
         if batch.has_buffer() {

@@ -6,12 +6,13 @@
 use std::any::Any;
 use std::marker::PhantomData;
 
-use crate::chain::Tee;
+use crate::chain::{Checked, Tee, Watch};
 use crate::channel::{Bell, EdgeReceiver, EdgeSender, edge};
 use crate::config::Pipes;
 use crate::error::BoxError;
 use crate::frame::Keyed;
 use crate::gate::Intake;
+use crate::hook::Hooks;
 use crate::key::{Key, KeyGroups};
 use crate::operator::{Next, Port as OutPort, side_port};
 use crate::output::{Exchange, Forward, Hash, Rebalance};
@@ -54,7 +55,10 @@ pub(crate) trait Carrier: Send + Sync {
     fn exchange(&self, edges: Vec<AnyEnd>, groups: KeyGroups, first: usize) -> Result<AnyLink, BoxError>;
 
     /// The head of a task over edges, in front of a chain.
-    fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink) -> Result<Box<dyn Head>, BoxError>;
+    fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink, hooks: &Hooks) -> Result<Box<dyn Head>, BoxError>;
+
+    /// A stage that checks, in front of the link of an operator.
+    fn checked(&self, link: AnyLink, watch: Watch) -> Result<AnyLink, BoxError>;
 
     /// A side output in front of a link.
     fn side(&self, link: AnyLink) -> Result<Box<dyn OutPort>, BoxError>;
@@ -86,9 +90,18 @@ fn typed_edge<T: Send + 'static>(pipes: Pipes, sender: Bell, receiver: Bell) -> 
     (Box::new(tx.batches_of(pipes.batch)), Box::new(rx))
 }
 
-fn typed_gate<T: Send + 'static>(edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink) -> Result<Box<dyn Head>, BoxError> {
+fn typed_gate<T: Send + 'static>(
+    edges: Vec<AnyEnd>,
+    floor: Timestamp,
+    chain: AnyLink,
+    hooks: &Hooks,
+) -> Result<Box<dyn Head>, BoxError> {
     let edges: Vec<EdgeReceiver<T>> = take_all(edges)?;
-    Ok(Box::new(Gated::new(Intake::new(edges, floor), unlink(chain)?)))
+    Ok(Box::new(Gated::new(Intake::new(edges, floor, hooks), unlink(chain)?)))
+}
+
+fn typed_checked<T: Send + 'static>(checked: AnyLink, watch: Watch) -> Result<AnyLink, BoxError> {
+    Ok(link::<T>(Box::new(Checked::new(watch, unlink(checked)?))))
 }
 
 fn typed_tee<T: Clone + Send + 'static>(branches: Vec<AnyLink>) -> Result<AnyLink, BoxError> {
@@ -111,8 +124,12 @@ impl<T: Clone + Send + 'static> Carrier for PlainCarrier<T> {
         })
     }
 
-    fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink) -> Result<Box<dyn Head>, BoxError> {
-        typed_gate::<T>(edges, floor, chain)
+    fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink, hooks: &Hooks) -> Result<Box<dyn Head>, BoxError> {
+        typed_gate::<T>(edges, floor, chain, hooks)
+    }
+
+    fn checked(&self, link: AnyLink, watch: Watch) -> Result<AnyLink, BoxError> {
+        typed_checked::<T>(link, watch)
     }
 
     fn side(&self, link: AnyLink) -> Result<Box<dyn OutPort>, BoxError> {
@@ -135,8 +152,12 @@ impl<K: Key, T: Clone + Send + 'static> Carrier for KeyedCarrier<K, T> {
         Ok(link::<Keyed<K, T>>(Box::new(Exchange::new(edges, Hash::new(groups, owners)))))
     }
 
-    fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink) -> Result<Box<dyn Head>, BoxError> {
-        typed_gate::<Keyed<K, T>>(edges, floor, chain)
+    fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink, hooks: &Hooks) -> Result<Box<dyn Head>, BoxError> {
+        typed_gate::<Keyed<K, T>>(edges, floor, chain, hooks)
+    }
+
+    fn checked(&self, link: AnyLink, watch: Watch) -> Result<AnyLink, BoxError> {
+        typed_checked::<Keyed<K, T>>(link, watch)
     }
 
     fn side(&self, link: AnyLink) -> Result<Box<dyn OutPort>, BoxError> {

@@ -113,6 +113,12 @@ impl MemoryStore {
         self.images().live.keys().cloned().collect()
     }
 
+    /// Looks at all files, as calls see them and as a crash leaves them.
+    pub(crate) fn look<T>(&self, look: impl Fn(&BTreeMap<String, Arc<[u8]>>) -> Option<T>) -> Option<T> {
+        let images = self.images();
+        look(&images.live).or_else(|| look(&images.durable))
+    }
+
     fn images(&self) -> MutexGuard<'_, Images> {
         self.images.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,7 +16,8 @@ use crate::config::{LINGER, STEP_TARGET};
 use crate::error::BoxError;
 use crate::frame::InputState;
 use crate::gate::{AbortReason, Step, Steps};
-use crate::ids::{Attempt, CheckpointId, TaskId};
+use crate::hook::{CrashPoint, Hooks};
+use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::metrics::Longest;
 use crate::operator::{Cx, Flow, Halt, OpId, OperatorPart, Signal, Work};
 use crate::time::{Clock, Moment, Timestamp};
@@ -107,6 +108,9 @@ pub(crate) struct TaskParts {
     pub(crate) report: Box<dyn Fn(Report) + Send>,
     /// Runs blocking work off the task, and sends [`Command::Worked`].
     pub(crate) offload: Box<dyn Fn(OpId, Work) + Send>,
+    /// The operators, by their [`OpId`]s.
+    pub(crate) uids: Arc<[Uid]>,
+    pub(crate) hooks: Hooks,
 }
 
 /// One running instance of a chain.
@@ -140,8 +144,8 @@ impl Task {
         let (flushed, notifications) = (parts.clock.now(), Notifications::above(parts.restored));
         let limit = parts.batch;
         Task {
+            cx: Cx::hooked(&parts.hooks, &parts.uids),
             parts,
-            cx: Cx::default(),
             phase: Phase::Running,
             held: false,
             steps: VecDeque::new(),
@@ -221,6 +225,7 @@ impl Task {
     fn follow(&mut self, command: Command) -> Result<(), Halt> {
         match command {
             Command::Trigger(id) => {
+                self.parts.hooks.crash(CrashPoint::Triggered)?;
                 let steps = self.parts.head.trigger(id);
                 self.plan(steps);
             }
@@ -286,7 +291,7 @@ impl Task {
             Step::Snapshot(id) => {
                 self.signal_marks(Signal::Barrier(id))?;
                 self.signal_marks(Signal::Snapshot(id))?;
-                self.parts.head.view(&mut self.cx);
+                self.parts.head.view(&mut self.cx)?;
                 let view = self.view(id);
                 (self.parts.report)(Report::View(view));
             }
@@ -339,6 +344,7 @@ impl Task {
         self.signal_marks(Signal::End)?;
         self.phase = Phase::Parked;
         (self.parts.report)(Report::Ended);
+        self.parts.hooks.crash(CrashPoint::InputEnded)?;
         Ok(Progress::Ready)
     }
 

@@ -14,6 +14,7 @@ use super::head::{Advance, Head, in_order};
 use crate::error::BoxError;
 use crate::frame::{Batch, InputState, Mark};
 use crate::gate::{Alignment, Frontier, Output, Steps};
+use crate::hook::{Callback, CrashPoint};
 use crate::ids::{CheckpointId, Uid};
 use crate::metrics::Counter;
 use crate::operator::{Cx, Flow, Halt, Next, OpId, OperatorPart, Side, Sides, Signal};
@@ -213,6 +214,7 @@ impl<S: Source> Sourced<S> {
         let Some(split) = self.parts.splits.get_mut(at) else { return Ok(false) };
         let Some(reader) = &mut split.reader else { return Ok(false) };
         cx.enter(self.parts.operator, "poll");
+        cx.reach(self.parts.operator, Callback::Poll)?;
         let answer = reader.poll(&mut Records::new(&mut self.batch.values, &mut self.rejects, limit), waker)?;
         let n = self.batch.values.len();
         split.state.records += n as u64;
@@ -358,7 +360,10 @@ impl<S: Source> Head for Sourced<S> {
         self.frontier.emitted()
     }
 
-    fn view(&self, cx: &mut Cx) {
+    fn view(&self, cx: &mut Cx) -> Result<(), Halt> {
+        cx.enter(self.parts.operator, "position");
+        cx.crash(CrashPoint::BarrierSent)?;
+        cx.reach(self.parts.operator, Callback::Position)?;
         let position = |split: &Split<S>| match &split.reader {
             Some(reader) => SplitState { position: reader.position(), ..split.state.clone() },
             None => split.state.clone(),
@@ -369,5 +374,6 @@ impl<S: Source> Head for Sourced<S> {
             views: vec![std::sync::Arc::new(ListView::new(SPLITS_STATE, splits))],
             prepare: None,
         });
+        Ok(())
     }
 }

@@ -1,16 +1,21 @@
 //! The disk of a simulation: a store in memory, with planned faults, that loses what was not synced when its process dies.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::de::DeserializeOwned;
 
+use super::armed::Armed;
 use super::fault::Fault;
+use super::plan::{Calamity, Fate, FaultPlan};
+use super::process::Process;
 use crate::api::Store;
 use crate::codec::Reader;
 use crate::error::{BoxError, Error, Result};
+use crate::hook::CrashPoint;
 use crate::ids::{CheckpointId, Uid};
-use crate::snapshot::{self, Call, CallKind, JobOptions, JobStore, MemoryStore, Share};
+use crate::snapshot::{self, Call, CallKind, JobOptions, JobStore, MemoryStore, Share, probe};
 
 /// A call of the store that a fault can be planned for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,14 +106,25 @@ struct Planned {
 pub struct Disk {
     files: MemoryStore,
     planned: Arc<Mutex<Vec<Planned>>>,
+    fate: Arc<Shared>,
+}
+
+/// What the disk and the process that uses it have in common.
+#[derive(Debug, Default)]
+struct Shared {
+    armed: Mutex<Armed>,
+    /// The process that lives, if one does.
+    process: Mutex<Option<Arc<Process>>>,
+    /// How many of the next calls are refused.
+    refused: AtomicU64,
 }
 
 impl Disk {
     /// An empty disk.
     pub fn new() -> Self {
         let disk = Disk::default();
-        let planned = disk.planned.clone();
-        disk.files.on_call(move |call| drawn(&planned, call));
+        let (planned, fate) = (disk.planned.clone(), disk.fate.clone());
+        disk.files.on_call(move |call| drawn(&planned, call).or_else(|| fate.drawn(call)));
         disk
     }
 
@@ -121,6 +137,42 @@ impl Disk {
     pub fn plan(&self, call: DiskCall, part: &str, effect: DiskFault, fault: &Fault) {
         let planned = Planned { call, part: part.to_owned(), effect, fault: fault.clone() };
         self.planned.lock().unwrap_or_else(PoisonError::into_inner).push(planned);
+    }
+
+    /// Replaces the fault plan.
+    pub(super) fn arm(&self, plan: FaultPlan) {
+        *self.armed() = Armed::new(plan);
+    }
+
+    pub(super) fn armed(&self) -> MutexGuard<'_, Armed> {
+        self.fate.armed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn fates(&self) -> Vec<Fate> {
+        self.armed().fates()
+    }
+
+    /// Who uses it from now on.
+    pub(super) fn used_by(&self, process: Option<Arc<Process>>) {
+        *self.fate.process.lock().unwrap_or_else(PoisonError::into_inner) = process;
+        self.fate.refused.store(0, Ordering::SeqCst);
+    }
+
+    /// The next call is refused.
+    pub(super) fn refuse_next(&self) {
+        self.fate.refused.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A file that is not there, though a manifest asks for it: as calls see it, or as a crash would leave it.
+    pub(super) fn missing_file(&self) -> Option<String> {
+        self.files.look(|image| {
+            let manifests = image.iter().filter(|(path, _)| path.ends_with("/manifest"));
+            let asked = manifests.flat_map(|(path, bytes)| {
+                let dir = path.trim_end_matches("manifest");
+                probe::files_of(bytes).into_iter().map(move |name| format!("{dir}{name}"))
+            });
+            asked.into_iter().find(|path| !image.contains_key(path))
+        })
     }
 
     /// Forgets all planned faults.
@@ -225,6 +277,32 @@ fn entries_of(bytes: &[u8], entries: u64) -> Vec<Vec<u8>> {
     }
     let each = values.len() / usize::try_from(entries).unwrap_or(1).max(1);
     values.chunks(each.max(1)).map(<[Vec<u8>]>::concat).collect()
+}
+
+impl Shared {
+    /// A fault of the plan, or what a dead process's call comes to.
+    fn drawn(&self, call: &Call<'_>) -> Option<snapshot::Fault> {
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        if process.is_dead() || self.refuses() {
+            return Some(snapshot::Fault::Before);
+        }
+        if call.kind == CallKind::Rename && call.path.ends_with("/manifest") {
+            match process.come_to(CrashPoint::ManifestWritten) {
+                None | Some(Calamity::Cancel) => {}
+                Some(Calamity::Panic) => std::panic::resume_unwind(Box::new("a planned panic")),
+                Some(Calamity::Death | Calamity::StoreError) => {
+                    self.refuses();
+                    return Some(snapshot::Fault::Before);
+                }
+            }
+        }
+        process.strikes(|armed| armed.store(call)).map(DiskFault::in_store)
+    }
+
+    /// Whether this call is one to be refused.
+    fn refuses(&self) -> bool {
+        self.refused.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
 }
 
 fn drawn(planned: &Mutex<Vec<Planned>>, call: &Call<'_>) -> Option<snapshot::Fault> {

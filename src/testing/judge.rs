@@ -127,6 +127,7 @@ fn unfinished(run: &Report) -> Option<String> {
     match run.runs.last().map(|run| &run.end) {
         Some(End::Finished(_)) => None,
         Some(End::Hung(text)) => Some(format!("the job hangs: {text}\n")),
+        Some(End::Broken(text)) => Some(format!("what always holds does not: {text}\n")),
         Some(End::Failed(error)) => Some(format!("the job does not finish, in {} processes; the last one: {error}\n", run.runs.len())),
         end => Some(format!("the job does not finish, in {} processes; the last one: {end:?}\n", run.runs.len())),
     }

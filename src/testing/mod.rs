@@ -23,6 +23,7 @@
 //! assert_eq!(out.committed().len(), 100);
 //! ```
 
+mod armed;
 mod broker;
 mod clock;
 mod disk;
@@ -31,9 +32,11 @@ mod executor;
 mod fault;
 #[doc(hidden)]
 pub mod fuzzing;
+mod hooked;
 mod judge;
 mod kit;
 mod plan;
+mod present;
 mod process;
 mod recording;
 mod replay;
@@ -43,6 +46,7 @@ mod scripted;
 mod setting;
 mod simulate;
 mod simulation;
+mod store;
 mod strategy;
 mod timeline;
 mod trace;

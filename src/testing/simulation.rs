@@ -12,16 +12,20 @@ use tokio::runtime::{Builder, Runtime};
 use super::clock::SimClock;
 use super::disk::Disk;
 use super::executor::SimExecutor;
+use super::plan::{Fate, FaultPlan};
 use super::process::{Halt, Life, Process};
 use super::recording::{RecordingSink, dies};
 use super::scheduler::{STALL_ONE_IN, Scheduler};
 use super::setting::Setting;
+use super::store::SimStore;
 use super::timeline::Note;
 use super::trace::Trace;
 use crate::actor::{JobSpec, launch};
 use crate::api::{Job, Record};
 use crate::error::{Error, Result};
+use crate::hook::Hooks;
 use crate::job::{JobHandle, JobSummary};
+use crate::snapshot::Store;
 
 /// The death of the process, as those see it that outlive it.
 type OnDeath = Box<dyn Fn() + Send>;
@@ -39,6 +43,8 @@ pub enum End {
     Died,
     /// It neither ended nor died within its bounds, or a wake-up was lost: what the watchdog saw.
     Hung(String),
+    /// Something that always holds did not: what. A fault of the engine, or of an operator that hands on what it must not.
+    Broken(String),
 }
 
 /// One run of a process.
@@ -75,8 +81,6 @@ pub struct Simulation {
     setting: Option<Setting>,
     /// Whether what happens is noted for people.
     watched: bool,
-    plan: super::plan::FaultPlan,
-    fates: Vec<(super::plan::PlannedFault, super::Fault)>,
 }
 
 impl Simulation {
@@ -95,35 +99,12 @@ impl Simulation {
             max_time,
             setting: None,
             watched: false,
-            plan: Default::default(),
-            fates: Vec::new(),
         }
     }
 
     /// Runs jobs in a setting that was drawn; a watched one notes what happens.
     pub(super) fn set_in(self, setting: Setting, watched: bool) -> Self {
         Simulation { setting: Some(setting), watched, ..self }
-    }
-
-    /// INTERIM
-    pub(super) fn faults(mut self, plan: super::plan::FaultPlan) -> Self {
-        for fault in &plan.faults {
-            let counter = match fault {
-                super::plan::PlannedFault::Store { nth, .. } => super::Fault::error_at(*nth),
-                _ => super::Fault::error_at(u64::MAX),
-            };
-            if let super::plan::PlannedFault::Store { call, path, effect, .. } = fault {
-                self.disk.plan(*call, path, *effect, &counter);
-            }
-            self.fates.push((fault.clone(), counter));
-        }
-        self.plan = plan;
-        self
-    }
-
-    /// INTERIM
-    pub fn fates(&self) -> Vec<super::plan::Fate> {
-        self.fates.iter().map(|(fault, c)| super::plan::Fate { fault: fault.clone(), seen: c.calls(), fired: c.fired() || matches!(fault, super::plan::PlannedFault::Death { .. }) }).collect()
     }
 
     /// Does something when a process dies.
@@ -136,6 +117,37 @@ impl Simulation {
     pub fn bounds(mut self, steps: u64, time: Duration) -> Self {
         (self.max_steps, self.max_time) = (steps, time);
         self
+    }
+
+    /// Plans what goes wrong, from now on, in all processes; what was planned so before is forgotten.
+    ///
+    /// ```
+    /// use tidegate::testing::{CrashPoint, Calamity, End, FaultPlan, PlannedFault, Scripted, Simulation};
+    /// use tidegate::{Job, Restart, millis};
+    ///
+    /// let plan = FaultPlan::new().and(PlannedFault::at(CrashPoint::AllAcked, 1, Calamity::Death));
+    /// let sim = Simulation::new(7).faults(plan);
+    /// let out = sim.sink();
+    /// let job = || {
+    ///     let job = Job::new("job").store(sim.disk().store());
+    ///     job.source("numbers", Scripted::new([(0..100u64).collect()])).sink("out", out.clone());
+    ///     job
+    /// };
+    /// assert!(matches!(sim.run(job()).end, End::Died));
+    /// assert!(out.committed().is_empty());
+    /// assert!(matches!(sim.run(job()).end, End::Finished(_)));
+    /// assert_eq!(out.committed(), (0..100).collect::<Vec<u64>>());
+    /// assert!(sim.fates().iter().all(|fate| fate.fired));
+    /// ```
+    #[must_use]
+    pub fn faults(self, plan: FaultPlan) -> Self {
+        self.disk.arm(plan);
+        self
+    }
+
+    /// What became of the planned faults, in the plan's order.
+    pub fn fates(&self) -> Vec<Fate> {
+        self.disk.fates()
     }
 
     /// The disk for the job's store.
@@ -152,9 +164,7 @@ impl Simulation {
 
     /// Runs a job to its end.
     pub fn run(&self, job: Job) -> Run {
-        let number = self.before.lock().unwrap_or_else(PoisonError::into_inner).0 as usize;
-        let deaths: Vec<u64> = self.plan.faults.iter().filter_map(|f| match f { super::plan::PlannedFault::Death { step } => Some(*step), _ => None }).collect();
-        self.process(job, deaths.get(number).copied(), |_| std::future::ready(()))
+        self.process(job, None, |_| std::future::ready(()))
     }
 
     /// Runs a job until the process dies at a step; the first is 1. A job that ends before just ends.
@@ -186,9 +196,9 @@ impl Simulation {
         };
         let spec = JobSpec { hash_seed: Some(self.seed), ..spec };
         let stall_one_in = self.setting.as_ref().map_or(STALL_ONE_IN, |setting| setting.stall_one_in);
-        let life = Life { dies_at, max_steps: self.max_steps, stall_one_in };
+        let life = Life { dies_at, max_steps: self.max_steps, stall_one_in, watched: self.watched };
         let seed = self.seed.wrapping_add(number.wrapping_mul(0x9e37_79b9));
-        let run = runtime.block_on(live(spec, seed, life, (elapsed, self.max_time), script));
+        let run = runtime.block_on(live(spec, seed, life, &self.disk, (elapsed, self.max_time), script));
         self.bury(&run, runtime);
         *before = (number + 1, elapsed + run.took);
         run
@@ -196,7 +206,8 @@ impl Simulation {
 
     /// What outlives a process that died forgets what was not synced, before anything of the process is dropped.
     fn bury(&self, run: &Run, runtime: Runtime) {
-        if let End::Died | End::Hung(_) = run.end {
+        self.disk.used_by(None);
+        if let End::Died | End::Hung(_) | End::Broken(_) = run.end {
             self.on_death.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|die| die());
         }
         drop(runtime);
@@ -214,34 +225,54 @@ fn refused(error: Error) -> Run {
 }
 
 /// A process from its start to its end.
-async fn live<F>(spec: JobSpec, seed: u64, life: Life, time: (Duration, Duration), script: impl FnOnce(JobHandle) -> F) -> Run
+async fn live<F>(
+    mut spec: JobSpec,
+    seed: u64,
+    life: Life,
+    disk: &Disk,
+    time: (Duration, Duration),
+    script: impl FnOnce(JobHandle) -> F,
+) -> Run
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let (born, (before, max_time)) = (tokio::time::Instant::now(), time);
-    let process = Process::new(seed, life);
+    let process = Process::new(seed, life, disk.clone());
+    disk.used_by(Some(process.clone()));
+    spec.store = spec.store.map(|store| -> Arc<dyn Store> { Arc::new(SimStore::new(store, process.clone())) });
+    spec.hooks = Hooks::new(process.clone());
     tokio::spawn(Scheduler::new(process.clone()));
     let executor = Arc::new(SimExecutor::new(process.clone(), Arc::new(SimClock::new(before))));
-    let ended = tokio::time::timeout(max_time, first(run_job(spec, executor, script), process.halting.notified())).await;
+    let ended =
+        tokio::time::timeout(max_time, first(run_job(spec, executor, &process, script), process.halting.notified())).await;
     let (halt, steps, trace) = process.end();
+    let notes = process.take_notes();
     let end = match (halt, ended) {
         (Some(Halt::Died), _) => End::Died,
         (Some(Halt::Stuck(text)), _) => End::Hung(text),
+        (Some(Halt::Broken(text)), _) => End::Broken(text),
         (None, Err(_)) => End::Hung(format!("nothing ends it, in {max_time:?} of virtual time")),
         (None, Ok(Some(end))) => told(end),
         (None, Ok(None)) => End::Hung("it halted for no reason".into()),
     };
-    Run { end, steps, took: born.elapsed(), trace, notes: Vec::new() }
+    Run { end, steps, took: born.elapsed(), trace, notes }
 }
 
-async fn run_job<F>(spec: JobSpec, executor: Arc<SimExecutor>, script: impl FnOnce(JobHandle) -> F) -> Result<JobSummary>
+async fn run_job<F>(
+    spec: JobSpec,
+    executor: Arc<SimExecutor>,
+    process: &Process,
+    script: impl FnOnce(JobHandle) -> F,
+) -> Result<JobSummary>
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let launched = launch(spec, executor).await?;
     let handle = JobHandle::new(&launched);
     let script = tokio::spawn(script(handle.clone()));
-    if let Some((_, root)) = launched.root {
+    if let Some((root, end)) = launched.root {
+        process.rooted(root);
+        let root = end;
         root.await.map_err(|error| Error::Engine(format!("the root of the job panicked: {error}")))?;
     }
     launched.status.publish();

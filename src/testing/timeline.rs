@@ -56,6 +56,7 @@ fn told(end: &End) -> String {
         End::Cancelled => "the job was cancelled".into(),
         End::Died => "the process died".into(),
         End::Hung(text) => format!("it hangs: {text}"),
+        End::Broken(text) => format!("what always holds does not: {text}"),
     }
 }
 

@@ -15,6 +15,7 @@ use super::windowed::Windowed;
 use crate::chain::{Folding, Outs, Stepwise};
 use crate::error::{BoxError, Result};
 use crate::frame::Keyed;
+use crate::hook::Callback;
 use crate::ids::Uid;
 use crate::key::{Key, KeyGroups};
 use crate::metrics::Counter;
@@ -248,7 +249,10 @@ where
     fn advance(&mut self, watermark: Timestamp, outs: &mut Results<K, F>, cx: &mut Cx) -> Result<bool, BoxError> {
         cx.enter(self.name.operator, "window");
         match self.live.due(watermark) {
-            Some(Due::Fire) => self.fire(watermark, outs),
+            Some(Due::Fire) => {
+                cx.reach(self.name.operator, Callback::Timer)?;
+                self.fire(watermark, outs);
+            }
             Some(Due::CleanUp) => self.live.clean_up(),
             None => {
                 self.live.watermark = self.live.watermark.max(watermark);
