@@ -3,6 +3,7 @@
 mod checkpoints;
 mod common;
 mod crash;
+mod faults;
 mod flow;
 mod house;
 mod main_job;
