@@ -133,13 +133,13 @@ pub enum CrashPoint {
     ManifestRenamed,
     /// P7: the manifest is known to be there, and nobody was told that the checkpoint is complete.
     ManifestDurable,
-    /// P8: some tasks were told that the checkpoint is complete, and others were not.
+    /// P8: a task of a region was told that the checkpoint is complete, and the others were not.
     CompleteToSome,
     /// P9: a sink has committed, and nobody has noted it.
     CommitDone,
     /// P10: a region has failed, and waits to be restarted.
     Backoff,
-    /// P11: an attempt runs with its restored state, and has read nothing.
+    /// P11: a task is open again with its restored state, and has read nothing.
     Restored,
     /// P12: a sink is being taken up, and commits what the restored checkpoint has of it.
     RecoveryCommits,

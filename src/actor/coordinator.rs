@@ -76,6 +76,9 @@ impl CoordinatorState {
         for action in self.machine.handle(event, now) {
             self.act(action, now)?;
         }
+        if let (Some(hook), Some(over)) = (self.hooks.get(), self.machine.over_bounds()) {
+            hook.broken(over);
+        }
         self.alarm.set(self.machine.next_deadline(), myself, CoordinatorMsg::Tick);
         Ok(())
     }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::alarm::Alarm;
 use super::coordinator::CoordinatorMsg;
@@ -338,12 +338,24 @@ impl RegionState {
         Ok(())
     }
 
+    /// Tells the tasks once more that their last checkpoint is complete: no later one makes up for a message that was lost.
+    fn remind(&self, last: CheckpointId) {
+        let waiting = self.entrants.values().filter(|entrant| entrant.committed < Some(last));
+        waiting.for_each(|entrant| entrant.reach.tell(Command::Complete(last)));
+    }
+
     fn tell(&self, task: TaskId, command: Command) {
         match (self.entrants.get(&task), command) {
             (Some(entrant), Command::Trigger(id)) => self.notify(entrant, Control::Trigger, Command::Trigger(id)),
             (Some(entrant), command) => entrant.reach.tell(command),
             (None, _) => {}
         }
+    }
+
+    /// The task of the current attempt whose shell this actor is.
+    fn task_behind(&self, actor: ActorId) -> Option<TaskId> {
+        let is_shell = |reach: &Reach| matches!(reach, Reach::Shell(shell) if shell.get_id() == actor);
+        self.entrants.iter().find(|(_, entrant)| is_shell(&entrant.reach)).map(|(task, _)| *task)
     }
 
     fn committed(&mut self, task: TaskId, id: CheckpointId) {
@@ -377,7 +389,9 @@ fn open_task(
         let kept = restore.operators(&uids, share)?;
         common.hooks.tell(Who::Task(id), || format!("is opened in attempt {attempt} with {}", of_restored(&uids, &kept)));
         let task = opener.open(kept, surroundings)?;
-        common.hooks.crash(CrashPoint::Restored).map_err(|error| Error::Engine(chain_text(&*error)))?;
+        if attempt.n > 0 || restore.is_of_checkpoint() {
+            common.hooks.crash(CrashPoint::Restored).map_err(|error| Error::Engine(chain_text(&*error)))?;
+        }
         Ok(task)
     });
     Opened { id, attempt, bell, uids, task, presence }
@@ -422,6 +436,7 @@ impl Actor for RegionSupervisor {
             RegionMsg::Finish(id) => {
                 state.args.common.hooks.crash(CrashPoint::FinalComplete)?;
                 state.finishing = Some(id);
+                state.remind(id);
                 state.feed(Event::Finish, &myself)?;
             }
             RegionMsg::Committed { task, attempt, id } if attempt == current => state.committed(task, id),
@@ -434,15 +449,18 @@ impl Actor for RegionSupervisor {
         Ok(())
     }
 
-    /// A shell that goes takes its task's lane with it; the task then goes too and says so by its presence.
+    /// A shell that fails takes its task's lane with it, and so its task: also where the task would have been let go, since it may
+    /// not have committed.
     async fn handle_supervisor_evt(
         &self,
-        _: ActorRef<RegionMsg>,
+        myself: ActorRef<RegionMsg>,
         event: SupervisionEvent,
-        _: &mut RegionState,
+        state: &mut RegionState,
     ) -> Result<(), ActorProcessingErr> {
-        if let SupervisionEvent::ActorFailed(_, error) = event {
-            tracing::warn!(%error, "a task's shell failed");
+        let SupervisionEvent::ActorFailed(actor, error) = event else { return Ok(()) };
+        if let Some(task) = state.task_behind(actor.get_id()) {
+            let cause = Error::Engine(format!("the shell of task {task} failed: {error}"));
+            state.feed(Event::TaskFailed { task, attempt: state.machine.attempt(), cause }, &myself)?;
         }
         Ok(())
     }

@@ -69,6 +69,11 @@ impl RestorePoint {
         Ok(restore)
     }
 
+    /// Whether there is a checkpoint behind it.
+    pub(super) fn is_of_checkpoint(&self) -> bool {
+        self.manifest.is_some()
+    }
+
     fn knows(&self, uid: &Uid) -> bool {
         self.manifest.as_ref().is_some_and(|manifest| manifest.operators.contains_key(uid))
     }

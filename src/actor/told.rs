@@ -75,7 +75,8 @@ fn told(operators: impl Iterator<Item = (Uid, Vec<String>)>) -> String {
         (true, false) => Some(format!("{uid}: no state")),
         (false, _) => Some(format!("{uid}: {}", states.join(", "))),
     });
-    cut(told.collect::<Vec<_>>().join("; "), TASK_CHARS)
+    let told = told.collect::<Vec<_>>().join("; ");
+    if told.is_empty() { "nothing to keep".into() } else { cut(told, TASK_CHARS) }
 }
 
 fn cut(text: String, chars: usize) -> String {

@@ -13,7 +13,7 @@ use crate::frame::Keyed;
 use crate::key::Key;
 use crate::operator::SideOutput;
 use crate::plan::{AnyLink, Input, KeyedCarrier, Node, NodeId, NodeKind, Opening, Routing, link};
-use crate::sink::{HANDLES_STATE, Sink};
+use crate::sink::{HANDLES_STATE, Ledger, Sink};
 use crate::state::{Counted, SKIPPED, read_list};
 
 /// What can flow: a value that can be sent to another thread, and cloned where a stream has several consumers.
@@ -306,8 +306,8 @@ fn open_sink<S: Sink>(sink: &Arc<S>, mut opening: Opening) -> Result<AnyLink, Bo
     let writer = sink.open(&ctx)?;
     let ended = opening.restored.ended;
     let records = opening.metrics.records.clone();
-    let (uid, hooks) = (opening.uid, opening.hooks);
-    Ok(link::<S::Item>(Box::new(SinkLink::new(opening.operator, uid, sink.clone(), writer, records, written, ended, hooks))))
+    let ledger = Ledger::new(sink.clone(), opening.uid.clone(), opening.hooks);
+    Ok(link::<S::Item>(Box::new(SinkLink::new(opening.operator, opening.uid, ledger, writer, records, written, ended))))
 }
 
 /// A sink of a flow.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::error::BoxError;
 use crate::frame::Batch;
-use crate::hook::{Callback, Hooks};
+use crate::hook::Callback;
 use crate::ids::{CheckpointId, Uid};
 use crate::metrics::Counter;
 use crate::operator::{Cx, Flow, Halt, Link, OpId, OperatorPart, Signal};
@@ -34,15 +34,13 @@ impl<S: Sink> SinkLink<S> {
     pub(crate) fn new(
         operator: OpId,
         uid: Uid,
-        sink: Arc<S>,
+        ledger: Ledger<S>,
         writer: S::Writer,
         records: Counter,
         written: u64,
         finished: bool,
-        hooks: Hooks,
     ) -> Self {
-        let ledger = Arc::new(Ledger::new(sink, uid.clone(), hooks));
-        SinkLink { operator, uid, writer, ledger, records, written, finished }
+        SinkLink { operator, uid, writer, ledger: Arc::new(ledger), records, written, finished }
     }
 
     fn snapshot(&mut self, checkpoint: CheckpointId, cx: &mut Cx) -> Result<(), BoxError> {

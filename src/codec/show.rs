@@ -45,8 +45,9 @@ impl<'de> Visitor<'de> for Shows {
         Ok(value.to_string())
     }
 
+    /// The lowest number stands for a time that there is not.
     fn visit_i64<E>(self, value: i64) -> Result<String, E> {
-        Ok(value.to_string())
+        Ok(if value == i64::MIN { "none".into() } else { value.to_string() })
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<String, E> {

@@ -85,7 +85,7 @@ enum Phase {
     Finishing,
     /// The end of data was sent; barriers still pass.
     Parked,
-    /// A task beside it is gone, so its region will be told to stop; it waits for that.
+    /// A task beside it is gone, so its region will be told to stop, or is being let go; it waits for that.
     Stranded,
     /// Over.
     Over,
@@ -172,10 +172,8 @@ impl Task {
             Ok(progress) => Ok(progress),
             Err(Halt::Error(error)) => Err(error),
             Err(Halt::PeerGone) => {
-                // A neighbour's failure is told by the neighbour. Parked tasks go one after another, which is none.
-                if self.phase != Phase::Parked {
-                    self.phase = Phase::Stranded;
-                }
+                // A neighbour's failure is told by the neighbour; and parked tasks, when they are let go, go one after another.
+                self.phase = Phase::Stranded;
                 Ok(Progress::Idle(None))
             }
         }

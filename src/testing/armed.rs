@@ -1,7 +1,8 @@
 //! A fault plan under way: each fault counts the events that it is about, and strikes at its own.
 //!
-//! Always: every fault counts for itself, also where another one strikes; each strikes once. It outlives the processes of its
-//! simulation. Asked by the simulated process and by its disk.
+//! Always: every fault counts for itself, also where another one strikes; each strikes once: at the event that it is planned for, or
+//! at the next one, where several operators of a chain are meant and the record that was the planned one is on its way in another of
+//! them. It outlives the processes of its simulation. Asked by the simulated process and by its disk.
 
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ impl Armed {
         for (at, fate) in self.fates.iter_mut().enumerate() {
             let Some((nth, effect)) = what(&fate.fault) else { continue };
             fate.seen += 1;
-            if fate.seen == nth {
+            if fate.seen >= nth && !fate.fired {
                 fate.fired = true;
                 self.struck.push(at);
                 strikes = strikes.or(Some(effect));
@@ -63,11 +64,16 @@ impl Armed {
     pub(super) fn ahead(&self, uid: &Uid, call: Callback) -> usize {
         let left = |fate: &Fate| match &fate.fault {
             PlannedFault::Callback { operator, callback, nth, .. } if is_meant(operator, *callback, uid, call) => {
-                nth.checked_sub(fate.seen + 1)
+                Some(nth.saturating_sub(fate.seen + 1))
             }
             _ => None,
         };
-        self.fates.iter().filter_map(left).min().map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX))
+        self.fates
+            .iter()
+            .filter(|fate| !fate.fired)
+            .filter_map(left)
+            .min()
+            .map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX))
     }
 
     /// So many calls went well.

@@ -155,3 +155,31 @@ fn told(problem: &str, report: &Report) -> String {
     let _infallible = write!(text, "{report}");
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scripted;
+
+    fn passing(kit: &Kit) -> Job {
+        let job = Job::new("passing");
+        job.source("numbers", Scripted::new([vec![1u64]])).sink("out", kit.sink("out"));
+        job
+    }
+
+    #[test]
+    fn cases_in_which_no_fault_strikes_are_no_test() {
+        let outcomes: Vec<_> = (0..40).map(|seed| checked(&passing, seed, 1)).collect();
+        let nothing = |outcome: &&Result<(), String>| outcome.as_ref().is_err_and(|text| text.contains("no planned fault struck"));
+        assert!(outcomes.iter().any(|outcome| outcome.is_ok()), "some single fault strikes: {outcomes:?}");
+        assert!(outcomes.iter().filter(nothing).count() > 0, "some does not: {outcomes:?}");
+        assert!(outcomes.iter().all(|outcome| outcome.is_ok() || nothing(&outcome)), "{outcomes:?}");
+    }
+
+    #[test]
+    fn a_case_is_replayed_from_its_text() {
+        assert_eq!(replayed(&passing, 3, "callback:*:Record:1:Panic;death:30"), Ok(()));
+        let refused = replayed(&passing, 3, "death:now").unwrap_err();
+        assert_eq!(refused, "TIDEGATE_PLAN: 'death:now' is no planned fault");
+    }
+}

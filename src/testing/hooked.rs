@@ -35,6 +35,7 @@ impl Process {
 
     fn callback(&self, uid: &Uid, callback: Callback) -> Result<(), BoxError> {
         let goes_on = match callback {
+            Callback::Poll if self.is_probing() => return Ok(()),
             Callback::Record | Callback::Watermark | Callback::Poll | Callback::Timer => true,
             // Off the task, and with effects that outlive the process.
             Callback::Splits | Callback::Recover | Callback::MakeDurable | Callback::Commit | Callback::Committed => {

@@ -22,6 +22,46 @@
 //! assert!(fault.fired());
 //! assert_eq!(out.committed().len(), 100);
 //! ```
+//!
+//! A test of a job under everything that may go wrong is one line: [`check_exactly_once`]. The job gets its sinks from the [`Kit`]
+//! (or shows it what your own sink shows, with [`Kit::shows`]), and may use any source that gives the same records at each attempt:
+//!
+//! ```
+//! use tidegate::testing::{Kit, Scripted, check_exactly_once};
+//! use tidegate::{Job, Stream};
+//!
+//! // What the service runs, with another source and another sink.
+//! fn count_words(lines: &Stream<String>) -> Stream<(String, u64)> {
+//!     let words = lines.flat_map(|line: String| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+//!     words.key_with(|word| (word, ())).count()
+//! }
+//!
+//! let lines = ["to be or not to be", "that is the question"].map(String::from);
+//! check_exactly_once(|kit: &Kit| {
+//!     let job = Job::new("words");
+//!     let lines = job.source("lines", Scripted::new([lines.to_vec()]));
+//!     count_words(&lines).sink("counts", kit.sink("counts"));
+//!     job
+//! }, 20);
+//! ```
+//!
+//! Where it fails, it panics with what differs, a seed, the faults made as few and as simple as can be, the command that replays
+//! the case, and a timeline:
+//!
+//! ```text
+//! exactly-once does not hold: 'out' does not show what it shows without faults:
+//!   missing:  (0, 2)
+//!   too many: (0, 1)
+//! replay it: TIDEGATE_SEED=28 TIDEGATE_PLAN='death:33' cargo test state_in_a_field
+//! seed 28, faults: the process dies at step 33
+//! process 1:
+//!      18 ms  totals[0]      its part of checkpoint 1 is durable: totals: no state
+//! !    31 ms  FAULT          the process dies at step 33
+//! process 2:
+//!       4 ms  totals[0]      is opened in attempt 2.0 with totals: no state
+//! ```
+//!
+//! `TIDEGATE_CASES` and `TIDEGATE_SEED` make it more and other cases, for a night. [`simulate`] runs one case, whose faults you plan.
 
 mod armed;
 mod broker;

@@ -65,6 +65,8 @@ struct Inner {
     notes: Vec<Note>,
     halt: Option<Halt>,
     present: Present,
+    /// The scheduler looks for lost wake-ups.
+    probing: bool,
     root: Option<RootRef>,
 }
 
@@ -81,6 +83,7 @@ impl Process {
             notes: Vec::new(),
             halt: None,
             present: Present::default(),
+            probing: false,
             root: None,
         };
         let (inner, scheduler, halting) = (Mutex::new(inner), AtomicWaker::new(), Notify::new());
@@ -95,6 +98,15 @@ impl Process {
     /// Whether it has halted: then nothing in it has any effect.
     pub(super) fn is_dead(&self) -> bool {
         self.inner().halt.is_some()
+    }
+
+    /// The scheduler begins or ends to look for lost wake-ups: what is called meanwhile is called for the look only.
+    pub(super) fn probes(&self, probing: bool) {
+        self.inner().probing = probing;
+    }
+
+    pub(super) fn is_probing(&self) -> bool {
+        self.inner().probing
     }
 
     /// The root of its job, once that is there.

@@ -125,6 +125,14 @@ impl Scheduler {
         driver.woken.flag.load(Ordering::SeqCst)
     }
 
+    /// Polls a driver that sleeps; true if it found something to do.
+    fn probe(&mut self, at: usize) -> bool {
+        self.process.probes(true);
+        let found = self.poll(at);
+        self.process.probes(false);
+        found
+    }
+
     /// Nothing was woken: waits until everyone else has come to rest, then looks at those that sleep.
     fn rest(&mut self, cx: &mut Context<'_>) {
         if let Quiet::No = self.quiet {
@@ -137,7 +145,7 @@ impl Scheduler {
         self.quiet = Quiet::Looked;
         for at in 0..self.drivers.len() {
             let Some(task) = self.drivers.get(at).map(|driver| driver.task) else { return };
-            if self.drivers.get(at).is_some_and(|driver| driver.stall.is_none()) && self.poll(at) {
+            if self.drivers.get(at).is_some_and(|driver| driver.stall.is_none()) && self.probe(at) {
                 return self.process.halt(Halt::Stuck(format!("task {task} slept though it could go on: a lost wake-up")));
             }
         }

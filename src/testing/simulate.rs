@@ -13,7 +13,7 @@ use super::recording::RecordingSink;
 use super::simulation::{End, Run};
 use super::timeline::Timeline;
 use crate::api::{Job, Record};
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Processes beside one for each fault: the first, and some for a fault that makes more than one of them fail.
 const MORE_PROCESSES: usize = 4;
@@ -117,7 +117,7 @@ impl Report {
     ///
     /// # Errors
     /// Where it cannot be read.
-    pub fn state(&self) -> crate::Result<DiskState> {
+    pub fn state(&self) -> Result<DiskState> {
         self.kit.disk().heal();
         Ok(self.kit.disk().state(&self.name)?.map(|(_, state)| state).unwrap_or_default())
     }

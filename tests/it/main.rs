@@ -4,6 +4,7 @@ mod checkpoints;
 mod common;
 mod counts;
 mod crash;
+mod faults;
 mod flow;
 mod flows;
 mod house;

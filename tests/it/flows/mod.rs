@@ -9,9 +9,9 @@ use std::cell::Cell;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use tidegate::testing::{FaultPlan, simulate, simulate_unwatched};
+use tidegate::testing::{Callback, Failure, FaultPlan, PlannedFault, simulate, simulate_unwatched};
 
-use shape::{Shape, shape};
+use shape::{Branch, End, Input, Op, Shape, Split, Step, shape};
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().and_then(|n| n.parse().ok())
@@ -53,4 +53,37 @@ fn any_flow_comes_to_what_it_must_whatever_goes_wrong() {
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
     let wanted = runner.config().cases as usize / 2;
     assert!(struck.get() >= wanted, "only {} cases saw a fault", struck.get());
+}
+
+/// One source without pauses.
+fn input(records: &[u64], parallelism: u32) -> Input {
+    let split = |(salt, records): (usize, &u64)| Split { records: *records, gap: 1, disorder: 0, salt: salt as u64 };
+    let splits = records.iter().enumerate().map(split).collect();
+    Input { splits, batch: 5, pause: None, parallelism, bound: 60, step: 1, strict: false, idle_after: None }
+}
+
+/// One branch behind a step.
+fn flow(input: Input, step: Step, end: End) -> Shape {
+    let branch = Branch { steps: vec![step], end, parallelism: 2, at_sink: 1 };
+    Shape { inputs: vec![input], steps: Vec::new(), branches: vec![branch], concurrent: 2 }
+}
+
+/// Found by the property: a parked task whose neighbour was gone slept on the second of two barriers.
+#[test]
+fn a_parked_task_whose_neighbour_is_gone_waits_to_be_told_so() {
+    let step = Step { op: Op::Refuse { multiple: 2, aside: false }, parallelism: 4 };
+    let shape = flow(input(&[7, 14], 3), step, End::Count);
+    for seed in 0..60 {
+        let fault = PlannedFault::callback(Callback::Record, 4 + seed % 8, Failure::Error);
+        survives(seed, &shape, &FaultPlan::new().and(fault)).unwrap();
+    }
+}
+
+/// Found by the property: the end of time came by one way while the last record was still under way on another, and passed it.
+#[test]
+fn the_last_record_of_a_split_that_was_idle_is_not_late() {
+    let mut input = input(&[9], 1);
+    (input.batch, input.pause, input.idle_after) = (1, Some((2, 25)), Some(5));
+    let shape = flow(input, Step { op: Op::Map(1), parallelism: 2 }, End::Slots { slot: 5 });
+    (0..60).for_each(|seed| drop(survives(seed, &shape, &FaultPlan::new()).unwrap()));
 }

@@ -154,12 +154,12 @@ impl Shape {
 }
 
 fn parallelism() -> impl Strategy<Value = u32> {
-    prop_oneof![3 => Just(1u32), 3 => Just(2u32), 1 => Just(3u32), 1 => Just(4u32)]
+    prop_oneof![6 => Just(1u32), 4 => Just(2u32), 1 => Just(3u32), 1 => Just(4u32)]
 }
 
 fn input() -> impl Strategy<Value = Input> {
     let disorder = prop_oneof![Just(0i64), 0..60i64];
-    let split = (0..40u64, 1..20i64, disorder, any::<u64>().no_shrink())
+    let split = (0..24u64, 1..20i64, disorder, any::<u64>().no_shrink())
         .prop_map(|(records, gap, disorder, salt)| Split { records, gap, disorder, salt });
     let pause = prop::option::of((1..15u64, 0..25u64));
     let bound = prop_oneof![2 => Just(60i64), 1 => 0..60i64];
@@ -215,6 +215,11 @@ fn branch() -> impl Strategy<Value = Branch> {
 /// Any small flow.
 pub fn shape() -> impl Strategy<Value = Shape> {
     let inputs = prop_oneof![3 => prop::collection::vec(input(), 1..=1), 1 => prop::collection::vec(input(), 2..=2)];
-    (inputs, prop::collection::vec(step(), 0..=2), prop::collection::vec(branch(), 1..=3), 1..=2usize)
+    let branches = prop_oneof![
+        4 => prop::collection::vec(branch(), 1..=1),
+        2 => prop::collection::vec(branch(), 2..=2),
+        1 => prop::collection::vec(branch(), 3..=3),
+    ];
+    (inputs, prop::collection::vec(step(), 0..=2), branches, 1..=2usize)
         .prop_map(|(inputs, steps, branches, concurrent)| Shape { inputs, steps, branches, concurrent })
 }
