@@ -141,7 +141,9 @@ impl KeeperArgs {
             Ok(()) => guarded(|| {
                 self.reach(CrashPoint::SinkPrepared)?;
                 let part = self.write(&view, &uids)?;
-                self.hooks.tell(Who::Task(task), || format!("its part of checkpoint {id} is durable: {}", of_parts(&uids, &view.parts)));
+                self.hooks.tell(Who::Task(task), || {
+                    format!("its part of checkpoint {id} is durable: {}", of_parts(&uids, &view.parts))
+                });
                 Ok(part)
             }),
             Err(cause) => {

@@ -170,7 +170,8 @@ mod tests {
     #[test]
     fn cases_in_which_no_fault_strikes_are_no_test() {
         let outcomes: Vec<_> = (0..40).map(|seed| checked(&passing, seed, 1)).collect();
-        let nothing = |outcome: &&Result<(), String>| outcome.as_ref().is_err_and(|text| text.contains("no planned fault struck"));
+        let nothing =
+            |outcome: &&Result<(), String>| outcome.as_ref().is_err_and(|text| text.contains("no planned fault struck"));
         assert!(outcomes.iter().any(|outcome| outcome.is_ok()), "some single fault strikes: {outcomes:?}");
         assert!(outcomes.iter().filter(nothing).count() > 0, "some does not: {outcomes:?}");
         assert!(outcomes.iter().all(|outcome| outcome.is_ok() || nothing(&outcome)), "{outcomes:?}");

@@ -115,7 +115,10 @@ impl Expected {
             let found = state.get(&(operator.clone(), name.clone()));
             (found != Some(entries)).then(|| {
                 let n = found.map_or(0, BTreeSet::len);
-                format!("the state '{name}' of '{operator}' at the end is not what it is without faults: {n} entries, {} there\n", entries.len())
+                format!(
+                    "the state '{name}' of '{operator}' at the end is not what it is without faults: {n} entries, {} there\n",
+                    entries.len()
+                )
             })
         };
         self.state.iter().find_map(differs)
@@ -128,7 +131,9 @@ fn unfinished(run: &Report) -> Option<String> {
         Some(End::Finished(_)) => None,
         Some(End::Hung(text)) => Some(format!("the job hangs: {text}\n")),
         Some(End::Broken(text)) => Some(format!("what always holds does not: {text}\n")),
-        Some(End::Failed(error)) => Some(format!("the job does not finish, in {} processes; the last one: {error}\n", run.runs.len())),
+        Some(End::Failed(error)) => {
+            Some(format!("the job does not finish, in {} processes; the last one: {error}\n", run.runs.len()))
+        }
         end => Some(format!("the job does not finish, in {} processes; the last one: {end:?}\n", run.runs.len())),
     }
 }

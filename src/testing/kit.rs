@@ -134,7 +134,10 @@ impl Kit {
     /// What must never be, and was.
     pub(super) fn violations(&self) -> Vec<String> {
         let outputs = lock(&self.outputs);
-        outputs.iter().flat_map(|(name, output)| (output.violations)().into_iter().map(move |what| format!("{name}: {what}"))).collect()
+        outputs
+            .iter()
+            .flat_map(|(name, output)| (output.violations)().into_iter().map(move |what| format!("{name}: {what}")))
+            .collect()
     }
 }
 

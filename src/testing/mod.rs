@@ -99,9 +99,9 @@ pub use kit::Kit;
 pub use plan::{Calamity, Failure, Fate, FaultPlan, PlannedFault};
 pub use recording::{Recorder, RecordingSink, SinkCall};
 pub use scripted::{ScriptReader, Scripted, SourceCall};
-pub use simulate::{Report, simulate};
 #[doc(hidden)]
 pub use simulate::simulate_unwatched;
+pub use simulate::{Report, simulate};
 pub use simulation::{End, Run, Simulation};
 pub use timeline::Note;
 pub use trace::{Happening, Trace};

@@ -263,7 +263,8 @@ fn output_that_depends_on_the_order_is_told_apart() {
 fn a_job_without_output_that_is_compared_is_refused() {
     let text = found(|kit| {
         let job = Job::new("blind");
-        job.source("numbers", Numbers { off_by: 0 }).sink("table", Table { database: kit.keep("db", Database::default), habit: Habit::Sound });
+        job.source("numbers", Numbers { off_by: 0 })
+            .sink("table", Table { database: kit.keep("db", Database::default), habit: Habit::Sound });
         job
     });
     says(&text, &["nothing of the job's output is compared", "Kit::shows"]);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use tidegate::testing::{Kit, Scripted};
 use tidegate::{
-    Aggregate, Assigner, BoxError, Checkpoints, Context, Job, KeyedOperator, KeyedStream, OnError, OpenContext, SideOutput, Sliding,
-    Stream, Timer, Timestamp, Tumbling, ValueState, Watermarks, Windowed, millis,
+    Aggregate, Assigner, BoxError, Checkpoints, Context, Job, KeyedOperator, KeyedStream, OnError, OpenContext, SideOutput,
+    Sliding, Stream, Timer, Timestamp, Tumbling, ValueState, Watermarks, Windowed, millis,
 };
 
 use super::shape::{Branch, End, Input, Op, Rec, Shape, Step, Windows};
@@ -47,7 +47,9 @@ fn apply(kit: &Kit, mut stream: Stream<Rec>, steps: &[Step], place: &str) -> Str
         stream = match *op {
             Op::Map(n) => stream.map(move |record: Rec| Rec { value: record.value + n, ..record }),
             Op::Filter(n) => stream.filter(move |record| !record.id.is_multiple_of(n)),
-            Op::FlatMap(n) => stream.flat_map(move |record: Rec| (0..n).map(move |i| Rec { id: record.id * 8 + i, ..record.clone() })),
+            Op::FlatMap(n) => {
+                stream.flat_map(move |record: Rec| (0..n).map(move |i| Rec { id: record.id * 8 + i, ..record.clone() }))
+            }
             Op::Refuse { multiple, aside } => {
                 let side = SideOutput::new("refused");
                 let policy = if aside { OnError::to(&side) } else { OnError::skip() };
@@ -128,7 +130,8 @@ fn windowed<A: Assigner>(kit: &Kit, keyed: &KeyedStream<u64, Rec>, assigner: A, 
         let name = format!("late-{}", uid(b));
         results.side(&late).sink(&name, kit.sink::<Rec>(&name));
     }
-    let flat = |Windowed { key, window, value }: Windowed<u64, Vec<u64>>| (key, window.start.millis(), window.end.millis(), value);
+    let flat =
+        |Windowed { key, window, value }: Windowed<u64, Vec<u64>>| (key, window.start.millis(), window.end.millis(), value);
     out::<Gathered>(kit, &results.map(flat).parallelism(branch.parallelism), branch, b);
 }
 

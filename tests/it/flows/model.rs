@@ -156,7 +156,8 @@ fn grouped(records: &[Rec], spans: impl Fn(&Rec) -> Vec<(i64, i64)>) -> Vec<Gath
 fn each_once(records: &[Rec], found: Vec<Gathered>, waiting: Vec<u64>, belongs: impl Fn(&Rec, &Gathered) -> bool) -> Verdict {
     let by_id: BTreeMap<u64, &Rec> = records.iter().map(|record| (record.id, record)).collect();
     for group in &found {
-        let wrong = group.3.iter().find(|id| !by_id.get(id).is_some_and(|record| record.key == group.0 && belongs(record, group)));
+        let wrong =
+            group.3.iter().find(|id| !by_id.get(id).is_some_and(|record| record.key == group.0 && belongs(record, group)));
         if let Some(id) = wrong {
             return Err(format!("record {id} does not belong to {group:?}"));
         }
@@ -211,7 +212,8 @@ fn judge_late(report: &Report, records: &[Rec], found: Vec<Gathered>, windows: W
     let aside: Vec<Rec> = if windows.aside { late(report, b, windows)? } else { Vec::new() };
     let mut missing = Vec::new();
     for record in records {
-        let mut own: Vec<(u64, i64, i64)> = windows_of(windows, record.at).iter().map(|(from, to)| (record.key, *from, *to)).collect();
+        let mut own: Vec<(u64, i64, i64)> =
+            windows_of(windows, record.at).iter().map(|(from, to)| (record.key, *from, *to)).collect();
         let found = in_windows.remove(&record.id).unwrap_or_default();
         if found.is_empty() && !own.is_empty() {
             missing.push(record.clone());
@@ -225,5 +227,9 @@ fn judge_late(report: &Report, records: &[Rec], found: Vec<Gathered>, windows: W
         return same("late records", aside, missing);
     }
     let dropped = dropped(report, b)?;
-    if dropped == missing.len() as u64 { Ok(()) } else { Err(format!("{dropped} records were counted as late, and {} are", missing.len())) }
+    if dropped == missing.len() as u64 {
+        Ok(())
+    } else {
+        Err(format!("{dropped} records were counted as late, and {} are", missing.len()))
+    }
 }

@@ -79,12 +79,18 @@ pub enum End {
     /// The highest value of each key.
     Max,
     /// An operator that gathers by slots of event time, with a timer for each.
-    Slots { slot: i64 },
+    Slots {
+        slot: i64,
+    },
     /// An operator that gathers until a processing-time timer fires.
-    Delayed { by: u64 },
+    Delayed {
+        by: u64,
+    },
     Windows(Windows),
     /// How many keys each window has.
-    KeysOfWindows { size: u64 },
+    KeysOfWindows {
+        size: u64,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -159,8 +165,12 @@ fn parallelism() -> impl Strategy<Value = u32> {
 
 fn input() -> impl Strategy<Value = Input> {
     let disorder = prop_oneof![Just(0i64), 0..60i64];
-    let split = (0..24u64, 1..20i64, disorder, any::<u64>().no_shrink())
-        .prop_map(|(records, gap, disorder, salt)| Split { records, gap, disorder, salt });
+    let split = (0..24u64, 1..20i64, disorder, any::<u64>().no_shrink()).prop_map(|(records, gap, disorder, salt)| Split {
+        records,
+        gap,
+        disorder,
+        salt,
+    });
     let pause = prop::option::of((1..15u64, 0..25u64));
     let bound = prop_oneof![2 => Just(60i64), 1 => 0..60i64];
     let idle = prop::option::weighted(0.2, 5..40u64);
@@ -220,6 +230,10 @@ pub fn shape() -> impl Strategy<Value = Shape> {
         2 => prop::collection::vec(branch(), 2..=2),
         1 => prop::collection::vec(branch(), 3..=3),
     ];
-    (inputs, prop::collection::vec(step(), 0..=2), branches, 1..=2usize)
-        .prop_map(|(inputs, steps, branches, concurrent)| Shape { inputs, steps, branches, concurrent })
+    (inputs, prop::collection::vec(step(), 0..=2), branches, 1..=2usize).prop_map(|(inputs, steps, branches, concurrent)| Shape {
+        inputs,
+        steps,
+        branches,
+        concurrent,
+    })
 }
