@@ -317,3 +317,77 @@ impl Hooks {
         self.get().map_or(Route::Deliver, |hook| hook.route(message))
     }
 }
+
+/// A hook for tests of what stands at the points.
+#[cfg(test)]
+pub(crate) mod scripted {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Has one callback fail, stalls one frame, and notes what is broken.
+    #[derive(Debug, Default)]
+    pub(crate) struct Scripted {
+        pub(crate) fails: Option<(Callback, usize)>,
+        pub(crate) stalls: Mutex<Option<Duration>>,
+        pub(crate) broken: Mutex<Vec<String>>,
+        passed: Mutex<usize>,
+    }
+
+    impl Scripted {
+        /// Has the call of a callback fail that comes after so many.
+        pub(crate) fn failing(callback: Callback, after: usize) -> Arc<Self> {
+            Arc::new(Scripted { fails: Some((callback, after)), ..Scripted::default() })
+        }
+
+        pub(crate) fn take_broken(&self) -> Vec<String> {
+            std::mem::take(&mut *self.broken.lock().unwrap())
+        }
+    }
+
+    impl Hook for Scripted {
+        fn reach(&self, point: Point<'_>) -> Result<(), BoxError> {
+            match (point, self.fails) {
+                (Point::Callback(uid, callback), Some((fails, after)))
+                    if callback == fails && *self.passed.lock().unwrap() >= after =>
+                {
+                    Err(format!("{callback:?} of {uid} fails").into())
+                }
+                _ => Ok(()),
+            }
+        }
+
+        fn ahead(&self, _: &Uid, callback: Callback) -> usize {
+            let passed = *self.passed.lock().unwrap();
+            self.fails.filter(|(fails, _)| *fails == callback).map_or(usize::MAX, |(_, after)| after.saturating_sub(passed))
+        }
+
+        fn passed(&self, _: &Uid, callback: Callback, calls: usize) {
+            if self.fails.is_some_and(|(fails, _)| fails == callback) {
+                *self.passed.lock().unwrap() += calls;
+            }
+        }
+
+        fn route(&self, _: Control) -> Route {
+            Route::Deliver
+        }
+
+        fn turn(&self, _: Role) -> Option<Duration> {
+            Some(Duration::ZERO)
+        }
+
+        fn stall(&self) -> Option<Duration> {
+            self.stalls.lock().unwrap().take()
+        }
+
+        fn pause(&self, _: Duration) {}
+
+        fn came(&self, _: RegionId, _: TaskId, _: Attempt) {}
+
+        fn gone(&self, _: RegionId, _: TaskId, _: Attempt) {}
+
+        fn broken(&self, what: String) {
+            self.broken.lock().unwrap().push(what);
+        }
+    }
+}

@@ -198,3 +198,68 @@ impl Drop for Closing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::chain::script::{Out, Script};
+    use crate::hook::scripted::Scripted;
+
+    /// A stage before an output with so much room.
+    fn script(hook: &Arc<Scripted>, room: usize) -> Script<u64> {
+        let out = Out::default();
+        let watch = Watch { operator: OpId(0), uid: Uid::new("it"), hooks: Hooks::new(hook.clone()) };
+        Script::new(Checked::new(watch, out.link(room, u64::to_string)), &out, |text| text.parse().unwrap())
+    }
+
+    #[test]
+    fn it_hands_everything_on_in_order() {
+        for room in [1, 2, 100] {
+            let hook = Arc::new(Scripted::default());
+            let words = "1@5,w3,2@6,w6,3@9 w9 |1 4 |2 end";
+            assert_eq!(script(&hook, room).run(words), words.replace(',', " "));
+            assert_eq!(hook.take_broken(), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn a_callback_fails_when_everything_before_it_was_taken() {
+        let cases = [
+            (Callback::Record, 0, ""),
+            (Callback::Record, 1, "1@5 w3"),
+            (Callback::Record, 2, "1@5 w3 2@6 w6"),
+            (Callback::Watermark, 0, "1@5"),
+            (Callback::Watermark, 1, "1@5 w3 2@6"),
+            (Callback::Watermark, 2, "1@5 w3 2@6 w6 3@9"),
+        ];
+        for room in [1, 2, 100] {
+            for (callback, after, before) in cases {
+                let out = Out::default();
+                let hooks = Hooks::new(Scripted::failing(callback, after));
+                let watch = Watch { operator: OpId(0), uid: Uid::new("it"), hooks };
+                let link = Checked::new(watch, out.link(room, u64::to_string));
+                let mut script = Script::new(link, &out, |text| text.parse().unwrap());
+                let error = script.try_run("1@5,w3,2@6,w6,3@9,w9").unwrap_err();
+                assert_eq!(error.to_string(), format!("{callback:?} of it fails"));
+                assert_eq!(out.take().join(" "), before, "{callback:?} after {after}, room {room}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_must_never_be_is_seen() {
+        let hook = Arc::new(Scripted::default());
+        let mut cx = Cx::default();
+        for words in ["w5 w4", "w5 w5", "|2 |1", "|1 |1", "end w9", "end 1"] {
+            script(&hook, 100).run(words);
+            assert!(!hook.take_broken().is_empty(), "{words}");
+        }
+        let out = Out::default();
+        let watch = Watch { operator: OpId(0), uid: Uid::new("it"), hooks: Hooks::new(hook.clone()) };
+        let mut checked = Checked::<u64>::new(watch, out.link(9, u64::to_string));
+        assert_eq!(checked.signal(Signal::Snapshot(CheckpointId(1)), &mut cx).unwrap(), Flow::Drained);
+        assert_eq!(hook.take_broken().len(), 1, "a view without its barrier");
+    }
+}

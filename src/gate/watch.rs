@@ -75,3 +75,69 @@ impl Edge {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::frame::InputState;
+    use crate::hook::scripted::Scripted;
+
+    fn watch() -> (Arc<Scripted>, Box<Watch>) {
+        let hook = Arc::new(Scripted::default());
+        let watch = Watch::over(2, &Hooks::new(hook.clone())).unwrap();
+        (hook, watch)
+    }
+
+    fn marks(marks: &[i64]) -> Batch<u64> {
+        let mut batch = Batch::new();
+        for millis in marks {
+            batch.push(1, Timestamp::NONE);
+            batch.mark(Timestamp::from_millis(*millis));
+        }
+        batch
+    }
+
+    /// What is wrong with these frames of one edge.
+    fn wrong(frames: &[(&[i64], Close)]) -> Vec<String> {
+        let (hook, mut watch) = watch();
+        frames.iter().for_each(|(times, close)| watch.frame(1, &marks(times), *close));
+        hook.take_broken()
+    }
+
+    #[test]
+    fn a_watermark_that_falls_on_an_edge_is_seen() {
+        assert_eq!(wrong(&[(&[1, 5], Close::Open), (&[6], Close::State(InputState::Idle))]), Vec::<String>::new());
+        assert_eq!(wrong(&[(&[1, 5], Close::Open), (&[4], Close::Open)]).len(), 1);
+        assert_eq!(wrong(&[(&[5, 5], Close::Open)]).len(), 1);
+    }
+
+    #[test]
+    fn barriers_out_of_order_on_an_edge_are_seen() {
+        let barrier = |id| (&[][..], Close::Barrier(CheckpointId(id)));
+        assert_eq!(wrong(&[barrier(1), (&[], Close::CancelBarrier(CheckpointId(2))), barrier(3)]), Vec::<String>::new());
+        assert_eq!(wrong(&[barrier(2), barrier(1)]).len(), 1);
+        assert_eq!(wrong(&[barrier(2), barrier(2)]).len(), 1);
+    }
+
+    #[test]
+    fn what_comes_behind_the_end_of_an_edge_is_seen() {
+        let end = (&[][..], Close::End);
+        assert_eq!(wrong(&[end, (&[], Close::Barrier(CheckpointId(1)))]), Vec::<String>::new());
+        assert_eq!(wrong(&[end, (&[3], Close::Open)]).len(), 1);
+        assert_eq!(wrong(&[end, end]).len(), 1);
+    }
+
+    #[test]
+    fn an_edge_stalls_for_its_time_and_the_other_one_does_not() {
+        let (hook, mut watch) = watch();
+        let at = |millis| Moment(Duration::from_millis(millis));
+        *hook.stalls.lock().unwrap() = Some(Duration::from_millis(50));
+        assert_eq!(watch.stalls(0, at(10)), Some(at(60)));
+        assert_eq!(watch.stalls(1, at(10)), None);
+        assert_eq!(watch.stalls(0, at(59)), Some(at(60)));
+        assert_eq!(watch.stalls(0, at(60)), None);
+    }
+}

@@ -4,6 +4,10 @@
 //! drawn from a seed. Always: two runs of one seed are the same, event for event; a run ends, be it by the watchdog. What outlives
 //! a process is in the [`Disk`] and in [`RecordingSink`]s; the death of a process takes from both what was not synced.
 //!
+//! What goes wrong is data, a [`FaultPlan`]: a plan strikes any job, without a change of its code, in its callbacks, in calls of the
+//! store, in the engine's own actors and messages, and at the [`CrashPoint`]s of a checkpoint's life. At every step the engine's
+//! invariants are checked: a run in which one does not hold ends as [`End::Broken`]. A [`Fault`] is for hand-made tests of one callback.
+//!
 //! ```
 //! use tidegate::testing::{End, Fault, Scripted, Simulation};
 //! use tidegate::{Checkpoints, Job, Restart, millis};

@@ -20,3 +20,22 @@ impl Present {
         self.0.remove(&(region, attempt, task));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_attempts_of_one_region_are_seen_and_those_of_two_regions_may_be() {
+        let (mut present, mut task) = (Present::default(), 0);
+        let mut came = |present: &mut Present, region, n| {
+            task += 1;
+            present.came(RegionId(region), TaskId { chain: task, index: 0 }, Attempt { epoch: 1, n })
+        };
+        assert_eq!(came(&mut present, 0, 0), None);
+        assert_eq!(came(&mut present, 1, 3), None);
+        assert_eq!(came(&mut present, 0, 1), Some(Attempt { epoch: 1, n: 0 }));
+        present.gone(RegionId(1), TaskId { chain: 2, index: 0 }, Attempt { epoch: 1, n: 3 });
+        assert_eq!(came(&mut present, 1, 4), None);
+    }
+}

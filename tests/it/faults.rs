@@ -185,7 +185,7 @@ fn a_crash_of_any_actor_at_any_message_fails_the_job_with_a_cause_or_is_survived
 #[test]
 fn messages_that_may_be_lost_may_be_lost() {
     for message in Control::ALL {
-        let aborts = (message == Control::Abort).then(|| PlannedFault::Lost { message: Control::Ack, nth: 2 });
+        let aborts = (message == Control::Abort).then_some(PlannedFault::Lost { message: Control::Ack, nth: 2 });
         for nth in 1..=if message == Control::Abort { 2 } else { 6 } {
             strikes(nth, aborts.clone().into_iter().chain([PlannedFault::Lost { message, nth }]));
         }
@@ -195,7 +195,7 @@ fn messages_that_may_be_lost_may_be_lost() {
 #[test]
 fn messages_that_may_be_late_may_be_late() {
     for message in Control::ALL {
-        let aborts = (message == Control::Abort).then(|| PlannedFault::Lost { message: Control::Ack, nth: 2 });
+        let aborts = (message == Control::Abort).then_some(PlannedFault::Lost { message: Control::Ack, nth: 2 });
         for (nth, by) in [(1, 3), (2, 50), (3, 1000), (4, 390)] {
             let fault = PlannedFault::Late { message, nth: if aborts.is_some() { 1 } else { nth }, by: millis(by) };
             strikes(nth, aborts.clone().into_iter().chain([fault]));
@@ -313,4 +313,34 @@ fn two_runs_of_one_seed_and_plan_are_the_same_event_for_event() {
         let (one, other) = (run(), run());
         assert!(one == other, "seed {seed}, {plan}");
     }
+}
+
+#[test]
+fn two_runs_with_the_same_crash_of_an_actor_are_the_same() {
+    for role in Role::ALL {
+        for nth in 1..=12 {
+            let run = || {
+                let sim = Simulation::new(nth).faults(FaultPlan::new().and(PlannedFault::Actor { role, nth }));
+                let run = sim.run(every(&sim, &sim.sink()));
+                (format!("{:?}", run.end), run.trace)
+            };
+            assert!(run() == run(), "{role:?} {nth}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_a_checkpoint_needs_may_not_go_missing() {
+    let sim = Simulation::new(3);
+    let out = sim.sink();
+    let job = every(&sim, &out);
+    let disk = sim.disk().clone();
+    let run = sim.run_with(job, move |job| async move {
+        tokio::time::sleep(millis(30)).await;
+        job.checkpoint().await.unwrap();
+        let file = disk.files().into_iter().find(|path| path.ends_with(".snap")).unwrap();
+        disk.remove(&file).unwrap();
+        drop(job.checkpoint().await);
+    });
+    assert!(matches!(&run.end, End::Broken(what) if what.contains(".snap is missing")), "{run}");
 }
