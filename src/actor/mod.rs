@@ -15,6 +15,7 @@ mod coordinator;
 mod hooked;
 mod keeper;
 mod launch;
+mod opened;
 mod post;
 mod presence;
 mod region;

@@ -11,24 +11,23 @@ use super::alarm::Alarm;
 use super::coordinator::CoordinatorMsg;
 use super::hooked::{enter, route};
 use super::keeper::{KeeperMsg, Part, guarded};
+use super::opened::{Opened, open_task};
 use super::post::post;
 use super::presence::Presence;
 use super::restore::RestorePoint;
 use super::root::{Common, RootMsg};
 use super::shell::Shell;
-use super::told::of_restored;
 use crate::channel::LaneSender;
 use crate::checkpoint::{self, Member, Refusal};
-use crate::error::{BoxError, Error, Result, chain_text};
+use crate::error::{BoxError, Error, Result};
 use crate::executor::{Driver, Ending, drive};
 use crate::gate::AbortReason;
 use crate::hook::{Control, CrashPoint, Role, Who};
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId, Uid};
 use crate::operator::{OpId, Work};
 use crate::plan::{AttemptContext, Opener, Surroundings, wire};
-use crate::snapshot::Share;
 use crate::supervision::{Action, Event, Region};
-use crate::task::{Command, Report, Task};
+use crate::task::{Command, Report};
 
 /// What a region's supervisor is sent.
 pub(crate) enum RegionMsg {
@@ -50,16 +49,6 @@ pub(crate) enum RegionMsg {
     Committed { task: TaskId, attempt: Attempt, id: CheckpointId },
     /// The alarm.
     Tick,
-}
-
-/// A task that was opened, or why it could not be.
-pub(crate) struct Opened {
-    id: TaskId,
-    attempt: Attempt,
-    bell: crate::channel::Bell,
-    uids: Arc<[Uid]>,
-    task: Result<Task>,
-    presence: Presence,
 }
 
 /// What a region's supervisor begins with.
@@ -371,30 +360,6 @@ fn refusal(reason: AbortReason) -> Refusal {
         AbortReason::Newer(id) => Refusal::Newer(id),
         AbortReason::Cancelled | AbortReason::Notified => Refusal::Cancelled,
     }
-}
-
-/// Reads a task's state and opens its operators.
-fn open_task(
-    opener: Opener,
-    attempt: Attempt,
-    restore: &RestorePoint,
-    common: &Common,
-    surroundings: Surroundings,
-    presence: Presence,
-) -> Opened {
-    let (id, bell, uids): (TaskId, _, Arc<[Uid]>) = (opener.id, opener.bell.clone(), opener.uids().into());
-    let parallelism = common.plan.chain(id).map_or(1, |chain| chain.parallelism);
-    let share = Share { index: id.index, parallelism };
-    let task = guarded(|| {
-        let kept = restore.operators(&uids, share)?;
-        common.hooks.tell(Who::Task(id), || format!("is opened in attempt {attempt} with {}", of_restored(&uids, &kept)));
-        let task = opener.open(kept, surroundings)?;
-        if attempt.n > 0 || restore.is_of_checkpoint() {
-            common.hooks.crash(CrashPoint::Restored).map_err(|error| Error::Engine(chain_text(&*error)))?;
-        }
-        Ok(task)
-    });
-    Opened { id, attempt, bell, uids, task, presence }
 }
 
 impl Actor for RegionSupervisor {
