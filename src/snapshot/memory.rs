@@ -114,7 +114,7 @@ impl MemoryStore {
     }
 
     /// Looks at all files, as calls see them and as a crash leaves them.
-    pub(crate) fn look<T>(&self, look: impl Fn(&BTreeMap<String, Arc<[u8]>>) -> Option<T>) -> Option<T> {
+    pub(crate) fn look<T>(&self, mut look: impl FnMut(&BTreeMap<String, Arc<[u8]>>) -> Option<T>) -> Option<T> {
         let images = self.images();
         look(&images.live).or_else(|| look(&images.durable))
     }

@@ -117,6 +117,8 @@ struct Shared {
     process: Mutex<Option<Arc<Process>>>,
     /// How many of the next calls are refused.
     refused: AtomicU64,
+    /// Manifests as they were read last, and the files that they ask for.
+    manifests: Mutex<BTreeMap<String, (Arc<[u8]>, Vec<String>)>>,
 }
 
 impl Disk {
@@ -165,13 +167,20 @@ impl Disk {
 
     /// A file that is not there, though a manifest asks for it: as calls see it, or as a crash would leave it.
     pub(super) fn missing_file(&self) -> Option<String> {
+        let mut read = self.fate.manifests.lock().unwrap_or_else(PoisonError::into_inner);
         self.files.look(|image| {
-            let manifests = image.iter().filter(|(path, _)| path.ends_with("/manifest"));
-            let asked = manifests.flat_map(|(path, bytes)| {
-                let dir = path.trim_end_matches("manifest");
-                probe::files_of(bytes).into_iter().map(move |name| format!("{dir}{name}"))
-            });
-            asked.into_iter().find(|path| !image.contains_key(path))
+            for (path, bytes) in image.iter().filter(|(path, _)| path.ends_with("/manifest")) {
+                if read.get(path).is_none_or(|(as_read, _)| !Arc::ptr_eq(as_read, bytes)) {
+                    let dir = path.trim_end_matches("manifest");
+                    let files = probe::files_of(bytes).into_iter().map(|name| format!("{dir}{name}")).collect();
+                    read.insert(path.clone(), (bytes.clone(), files));
+                }
+                let files = read.get(path).into_iter().flat_map(|(_, files)| files);
+                if let Some(missing) = files.into_iter().find(|file| !image.contains_key(*file)) {
+                    return Some(missing.clone());
+                }
+            }
+            None
         })
     }
 
