@@ -9,6 +9,21 @@ use crate::error::{Error, Result};
 pub(crate) const BATCH_RECORDS: usize = 1024;
 /// Frames that an edge holds at most.
 pub(crate) const EDGE_FRAMES: usize = 8;
+/// The bounds of what flows between the operators of a job: those above, unless a test narrows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pipes {
+    /// Records in a frame, and in a read.
+    pub(crate) batch: usize,
+    /// Frames that an edge holds.
+    pub(crate) frames: usize,
+}
+
+impl Default for Pipes {
+    fn default() -> Self {
+        Pipes { batch: BATCH_RECORDS, frames: EDGE_FRAMES }
+    }
+}
+
 /// A frame with records waits no longer than this for more to fill it.
 pub(crate) const LINGER: Duration = Duration::from_millis(5);
 /// Pieces of work, of some ten microseconds each, that a step does beside reading: firing a timer or some hundred windows, copying
@@ -94,6 +109,13 @@ impl Checkpoints {
     pub fn tolerable_failures(mut self, failures: u32) -> Self {
         self.tolerable_failures = failures;
         self
+    }
+
+    /// The same for data that runs through in virtual milliseconds.
+    #[cfg(feature = "testing")]
+    pub(crate) fn hurried(self, interval: Duration, timeout: Duration) -> Self {
+        let timeout = timeout.min(self.timeout);
+        Checkpoints { interval: Some(interval), timeout, min_pause: Duration::ZERO, tolerable_failures: u32::MAX, ..self }
     }
 
     /// Refuses options that cannot work.

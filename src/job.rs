@@ -52,9 +52,9 @@ pub struct OperatorSummary {
     /// Records that a source gave, or a sink took, over the job's whole life: a restart takes the number back to the restored
     /// checkpoint's.
     pub records: u64,
-    /// Records that could not be decoded or handled and were left out, in this process.
+    /// Records that could not be decoded or handled and were left out, over the job's whole life as well.
     pub skipped: u64,
-    /// Records that were too late for every window and were dropped, in this process.
+    /// Records that were too late for every window and were dropped, over the job's whole life as well.
     pub late_dropped: u64,
 }
 

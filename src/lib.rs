@@ -16,6 +16,8 @@
 // Floor 0: words.
 mod config;
 mod error;
+#[cfg_attr(not(feature = "testing"), allow(dead_code, unreachable_pub, reason = "what the test kit names is public with it"))]
+mod hook;
 mod ids;
 mod metrics;
 mod time;

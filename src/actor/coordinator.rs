@@ -8,13 +8,15 @@ use std::sync::Arc;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::alarm::Alarm;
+use super::hooked::enter;
 use super::keeper::KeeperMsg;
 use super::post::post;
 use super::region::RegionMsg;
 use super::status::JobStatus;
 use crate::checkpoint::{AckAnswer, Action, Coordinator, Event, Reason, Start};
 use crate::config::Checkpoints;
-use crate::error::Error;
+use crate::error::{BoxError, Error};
+use crate::hook::{CrashPoint, Hooks, Role, Who};
 use crate::ids::{CheckpointId, RegionId, TaskId};
 use crate::snapshot::TaskEntry;
 use crate::supervision;
@@ -40,6 +42,7 @@ pub(crate) struct CoordinatorArgs {
     pub(crate) reserved_up_to: u64,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) status: Arc<JobStatus>,
+    pub(crate) hooks: Hooks,
 }
 
 /// The coordinator's behaviour.
@@ -50,6 +53,7 @@ pub(crate) struct CoordinatorState {
     machine: Coordinator<TaskEntry>,
     clock: Arc<dyn Clock>,
     status: Arc<JobStatus>,
+    hooks: Hooks,
     alarm: Alarm,
     keeper: Option<ActorRef<KeeperMsg>>,
     regions: Vec<ActorRef<RegionMsg>>,
@@ -67,12 +71,16 @@ struct UnderWay {
 }
 
 impl CoordinatorState {
-    fn feed(&mut self, event: Event<TaskEntry>, myself: &ActorRef<CoordinatorMsg>) {
+    fn feed(&mut self, event: Event<TaskEntry>, myself: &ActorRef<CoordinatorMsg>) -> Result<(), BoxError> {
         let now = self.clock.now();
         for action in self.machine.handle(event, now) {
-            self.act(action, now);
+            self.act(action, now)?;
+        }
+        if let (Some(hook), Some(over)) = (self.hooks.get(), self.machine.over_bounds()) {
+            hook.broken(over);
         }
         self.alarm.set(self.machine.next_deadline(), myself, CoordinatorMsg::Tick);
+        Ok(())
     }
 
     fn keeper(&self, message: KeeperMsg) {
@@ -93,17 +101,22 @@ impl CoordinatorState {
         }
     }
 
-    fn act(&mut self, action: Action<TaskEntry>, now: Moment) {
+    fn act(&mut self, action: Action<TaskEntry>, now: Moment) -> Result<(), BoxError> {
         match action {
             Action::ReserveIds { .. } => self.keeper(KeeperMsg::ReserveIds),
             Action::Trigger { id, sources } => {
+                self.hooks.crash(CrashPoint::BeforeTrigger)?;
+                self.hooks.tell(Who::Coordinator, || format!("checkpoint {id} begins"));
                 self.under_way.insert(id, UnderWay { since: now, bytes: 0 });
                 for (task, attempt) in sources {
                     let Some(region) = self.region_of.get(&task) else { continue };
                     self.region(*region, RegionMsg::ToTask { task, attempt, command: Command::Trigger(id) });
                 }
             }
-            Action::Acked { task, id, answer } => trace_ack(task, id, answer),
+            Action::Acked { task, id, answer } => {
+                self.hooks.tell(Who::Task(task), || format!("its part of checkpoint {id} is acknowledged: {answer:?}"));
+                trace_ack(task, id, answer);
+            }
             Action::WriteManifest { id, parts } => {
                 let entries: Vec<_> = parts.into_iter().map(|(_, entry)| entry).collect();
                 if let Some(under_way) = self.under_way.get_mut(&id) {
@@ -113,6 +126,8 @@ impl CoordinatorState {
             }
             Action::ResolveManifest { id } => self.keeper(KeeperMsg::ResolveManifest { id }),
             Action::NotifyComplete { id } => {
+                self.hooks.crash(CrashPoint::ManifestDurable)?;
+                self.hooks.tell(Who::Coordinator, || format!("checkpoint {id} is complete: its manifest is durable"));
                 self.status.completed(id);
                 if let Some(UnderWay { since, bytes }) = self.under_way.remove(&id) {
                     self.status.cost(now.since(since), bytes);
@@ -121,6 +136,7 @@ impl CoordinatorState {
                 self.all_regions(|| RegionMsg::Complete(id));
             }
             Action::NotifyAborted { id, latest } => {
+                self.hooks.tell(Who::Coordinator, || format!("checkpoint {id} is given up"));
                 self.status.failed_checkpoints.add(1);
                 self.under_way.remove(&id);
                 self.all_regions(|| RegionMsg::Aborted(id, latest));
@@ -129,6 +145,10 @@ impl CoordinatorState {
             Action::DeleteCheckpoint(id) => self.keeper(KeeperMsg::Delete(id)),
             Action::Answer { token, answer } => self.answer(token, answer),
             Action::RestoreFrom { region, point } => {
+                self.hooks.tell(Who::Region(region), || match point {
+                    Some(id) => format!("goes back to checkpoint {id}"),
+                    None => "goes back to the beginning: there is no complete checkpoint".into(),
+                });
                 self.region(region, RegionMsg::Event(supervision::Event::RestorePoint(point)));
             }
             Action::FinalDone(id) => self.all_regions(|| RegionMsg::Finish(id)),
@@ -138,6 +158,7 @@ impl CoordinatorState {
                 self.all_regions(|| RegionMsg::Event(supervision::Event::Failed { cause: cause.clone() }));
             }
         }
+        Ok(())
     }
 
     fn answer(&mut self, token: u64, answer: Result<CheckpointId, Reason>) {
@@ -168,6 +189,7 @@ impl Actor for CoordinatorActor {
             alarm: Alarm::new(args.clock.clone()),
             clock: args.clock,
             status: args.status,
+            hooks: args.hooks,
             keeper: None,
             regions: Vec::new(),
             region_of: BTreeMap::new(),
@@ -175,7 +197,7 @@ impl Actor for CoordinatorActor {
             next_token: 0,
             under_way: BTreeMap::new(),
         };
-        state.feed(Event::Reserved { up_to: args.reserved_up_to }, &myself);
+        state.feed(Event::Reserved { up_to: args.reserved_up_to }, &myself)?;
         Ok(state)
     }
 
@@ -185,6 +207,7 @@ impl Actor for CoordinatorActor {
         message: CoordinatorMsg,
         state: &mut CoordinatorState,
     ) -> Result<(), ActorProcessingErr> {
+        enter(&state.hooks, Role::Coordinator).await?;
         match message {
             CoordinatorMsg::Peers { keeper, regions } => {
                 state.keeper = Some(keeper);
@@ -193,15 +216,15 @@ impl Actor for CoordinatorActor {
                     state.region_of.extend(tasks.into_iter().map(|task| (task, RegionId(id as u32))));
                 }
             }
-            CoordinatorMsg::Event(event) => state.feed(event, &myself),
+            CoordinatorMsg::Event(event) => state.feed(event, &myself)?,
             CoordinatorMsg::Request(port) => {
                 state.next_token += 1;
                 state.waiting.insert(state.next_token, port);
-                state.feed(Event::Request { token: state.next_token }, &myself);
+                state.feed(Event::Request { token: state.next_token }, &myself)?;
             }
             CoordinatorMsg::Tick => {
                 state.alarm.rang();
-                state.feed(Event::Tick, &myself);
+                state.feed(Event::Tick, &myself)?;
             }
         }
         Ok(())

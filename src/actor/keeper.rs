@@ -10,13 +10,16 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::coordinator::CoordinatorMsg;
+use super::hooked::{enter, post_control};
 use super::post::post;
 use super::presence::Presence;
 use super::region::RegionMsg;
 use super::root::RootMsg;
+use super::told::of_parts;
 use crate::checkpoint::{Event, Refusal, Written};
 use crate::error::{BoxError, Error, Result, chain_text, panic_text};
 use crate::executor::Executor;
+use crate::hook::{Control, CrashPoint, Hooks, Role, Who};
 use crate::ids::{CheckpointId, Uid};
 use crate::snapshot::{
     CheckpointKind, CheckpointNote, JobStore, Manifest, OperatorEntry, OperatorSnapshot, TaskEntry, TaskSnapshot,
@@ -66,6 +69,7 @@ pub(crate) struct KeeperArgs {
     pub(crate) epoch: u64,
     pub(crate) coordinator: ActorRef<CoordinatorMsg>,
     pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) hooks: Hooks,
 }
 
 /// The keeper's behaviour.
@@ -91,6 +95,7 @@ impl Actor for Keeper {
         message: KeeperMsg,
         state: &mut Arc<KeeperArgs>,
     ) -> Result<(), ActorProcessingErr> {
+        enter(&state.hooks, Role::Keeper).await?;
         if let KeeperMsg::ResolveLater { id } = message {
             tokio::spawn(async move {
                 tokio::time::sleep(RESOLVE_PAUSE).await;
@@ -124,21 +129,36 @@ impl KeeperArgs {
         post(&self.coordinator, CoordinatorMsg::Event(event));
     }
 
+    fn reach(&self, point: CrashPoint) -> Result<()> {
+        self.hooks.crash(point).map_err(|error| Error::Engine(chain_text(&*error)))
+    }
+
     /// Makes a task's part durable: first what its sinks have prepared, then its state.
     fn persist(&self, part: Part) {
         let Part { mut view, uids, presence, region } = part;
         let (task, attempt, id) = (view.task, view.attempt, view.checkpoint);
         let outcome = match guarded(|| prepare(&mut view)) {
-            Ok(()) => guarded(|| self.write(&view, &uids)),
+            Ok(()) => guarded(|| {
+                self.reach(CrashPoint::SinkPrepared)?;
+                let part = self.write(&view, &uids)?;
+                self.hooks.tell(Who::Task(task), || {
+                    format!("its part of checkpoint {id} is durable: {}", of_parts(&uids, &view.parts))
+                });
+                Ok(part)
+            }),
             Err(cause) => {
                 post(&region, RegionMsg::Event(supervision::Event::TaskFailed { task, attempt, cause: cause.clone() }));
                 Err(cause)
             }
         };
         match outcome {
-            Ok(part) => self.tell(Event::Ack { task, attempt, id, part }),
+            Ok(part) => {
+                let ack = CoordinatorMsg::Event(Event::Ack { task, attempt, id, part });
+                post_control(&self.hooks, Control::Ack, &self.coordinator, ack);
+            }
             Err(error) => {
                 tracing::warn!(%task, checkpoint = %id, %error, "a snapshot failed");
+                self.hooks.tell_failure(Who::Task(task), || format!("its part of checkpoint {id} was not written: {error}"));
                 let refusal = Refusal::Snapshot(chain_text(&error));
                 self.tell(Event::Decline { task, attempt, id, refusal });
             }
@@ -175,6 +195,7 @@ impl KeeperArgs {
     }
 
     fn publish(&self, id: CheckpointId, entries: Vec<TaskEntry>) -> Result<()> {
+        self.reach(CrashPoint::AllAcked)?;
         let Some(store) = &self.store else { return Ok(()) };
         let created = self.executor.clock().wall();
         let note = CheckpointNote { checkpoint: id, epoch: self.epoch, kind: CheckpointKind::Checkpoint, created };

@@ -13,9 +13,11 @@ use tokio::task::JoinHandle;
 use super::keeper::UNKEPT_IDS;
 use super::root::{Common, Root, RootArgs, RootMsg};
 use super::status::{JobEnd, JobStatus};
-use crate::config::{Checkpoints, Restart};
+use super::told::name_tasks;
+use crate::config::{Checkpoints, Pipes, Restart};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
+use crate::hook::Hooks;
 use crate::ids::{CheckpointId, Uid};
 use crate::key::{KeyGroups, KeyHasher};
 use crate::plan::{Flow, OperatorMetrics, Plan, compile};
@@ -31,8 +33,11 @@ pub(crate) struct JobSpec {
     pub(crate) checkpoints: Option<Checkpoints>,
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) restart: Restart,
+    pub(crate) pipes: Pipes,
     /// The seed of the key hash at the very first start; drawn unless given.
     pub(crate) hash_seed: Option<u64>,
+    /// Who takes a hand in it: a test kit.
+    pub(crate) hooks: Hooks,
 }
 
 /// A job that was started.
@@ -103,15 +108,18 @@ pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result
         },
     };
     plan.groups = beginning.groups;
+    name_tasks(&plan, &spec.hooks);
     let common = Common {
         job: spec.name.into(),
         plan: Arc::new(plan),
         store: beginning.store,
         hasher: beginning.hasher,
         restart: spec.restart,
+        pipes: spec.pipes,
         epoch: beginning.epoch,
         executor,
         status: status.clone(),
+        hooks: spec.hooks,
     };
     let args = RootArgs {
         common: Arc::new(common),

@@ -12,8 +12,10 @@
 
 mod alarm;
 mod coordinator;
+mod hooked;
 mod keeper;
 mod launch;
+mod opened;
 mod post;
 mod presence;
 mod region;
@@ -21,6 +23,7 @@ mod restore;
 mod root;
 mod shell;
 mod status;
+mod told;
 
 pub(crate) use launch::{JobSpec, Keeps, Launched, check, launch};
 pub(crate) use post::post;

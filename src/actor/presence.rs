@@ -8,7 +8,8 @@ use ractor::ActorRef;
 
 use super::post::post;
 use super::region::RegionMsg;
-use crate::ids::{Attempt, TaskId};
+use crate::hook::Hooks;
+use crate::ids::{Attempt, RegionId, TaskId};
 use crate::supervision::Event;
 
 /// Held by whatever still runs for a task.
@@ -22,17 +23,25 @@ struct Guard {
     task: TaskId,
     attempt: Attempt,
     region: ActorRef<RegionMsg>,
+    /// The region that it is of, for who hooks in.
+    watched: (Hooks, RegionId),
 }
 
 impl Presence {
     /// Of a task that is about to be opened.
-    pub(super) fn new(task: TaskId, attempt: Attempt, region: ActorRef<RegionMsg>) -> Self {
-        Presence { _shared: Arc::new(Guard { task, attempt, region }) }
+    pub(super) fn new(task: TaskId, attempt: Attempt, region: ActorRef<RegionMsg>, watched: (Hooks, RegionId)) -> Self {
+        if let (Some(hook), id) = (watched.0.get(), watched.1) {
+            hook.came(id, task, attempt);
+        }
+        Presence { _shared: Arc::new(Guard { task, attempt, region, watched }) }
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        if let (Some(hook), id) = (self.watched.0.get(), self.watched.1) {
+            hook.gone(id, self.task, self.attempt);
+        }
         post(&self.region, RegionMsg::Event(Event::TaskGone { task: self.task, attempt: self.attempt }));
     }
 }

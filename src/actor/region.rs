@@ -5,11 +5,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::alarm::Alarm;
 use super::coordinator::CoordinatorMsg;
+use super::hooked::{enter, route};
 use super::keeper::{KeeperMsg, Part, guarded};
+use super::opened::{Opened, open_task};
 use super::post::post;
 use super::presence::Presence;
 use super::restore::RestorePoint;
@@ -17,15 +19,15 @@ use super::root::{Common, RootMsg};
 use super::shell::Shell;
 use crate::channel::LaneSender;
 use crate::checkpoint::{self, Member, Refusal};
-use crate::error::Result;
+use crate::error::{BoxError, Error, Result};
 use crate::executor::{Driver, Ending, drive};
 use crate::gate::AbortReason;
+use crate::hook::{Control, CrashPoint, Role, Who};
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId, Uid};
 use crate::operator::{OpId, Work};
 use crate::plan::{AttemptContext, Opener, Surroundings, wire};
-use crate::snapshot::Share;
 use crate::supervision::{Action, Event, Region};
-use crate::task::{Command, Report, Task};
+use crate::task::{Command, Report};
 
 /// What a region's supervisor is sent.
 pub(crate) enum RegionMsg {
@@ -49,16 +51,6 @@ pub(crate) enum RegionMsg {
     Tick,
 }
 
-/// A task that was opened, or why it could not be.
-pub(crate) struct Opened {
-    id: TaskId,
-    attempt: Attempt,
-    bell: crate::channel::Bell,
-    uids: Arc<[Uid]>,
-    task: Result<Task>,
-    presence: Presence,
-}
-
 /// What a region's supervisor begins with.
 pub(crate) struct RegionArgs {
     pub(crate) id: RegionId,
@@ -79,6 +71,7 @@ struct Entrant {
 }
 
 /// How commands reach a task.
+#[derive(Clone)]
 enum Reach {
     /// It is being opened; what is sent waits in its lane.
     Lane(LaneSender<Command>),
@@ -86,9 +79,9 @@ enum Reach {
     Shell(ActorRef<Command>),
 }
 
-impl Entrant {
+impl Reach {
     fn tell(&self, command: Command) {
-        match &self.reach {
+        match self {
             Reach::Lane(lane) => lane.send(command),
             Reach::Shell(shell) => post(shell, command),
         }
@@ -109,32 +102,42 @@ pub(crate) struct RegionState {
 }
 
 impl RegionState {
-    fn feed(&mut self, event: Event, myself: &ActorRef<RegionMsg>) {
+    fn feed(&mut self, event: Event, myself: &ActorRef<RegionMsg>) -> Result<(), BoxError> {
         let now = self.args.common.executor.clock().now();
         for action in self.machine.handle(event, now) {
-            self.act(action, myself);
+            self.act(action, myself)?;
         }
         self.alarm.set(self.machine.next_deadline(), myself, RegionMsg::Tick);
+        Ok(())
     }
 
-    fn act(&mut self, action: Action, myself: &ActorRef<RegionMsg>) {
+    fn act(&mut self, action: Action, myself: &ActorRef<RegionMsg>) -> Result<(), BoxError> {
         match action {
             Action::ReportDown => self.tell_coordinator(checkpoint::Event::RegionDown { region: self.args.id }),
-            Action::StartTasks { attempt, point } => self.prepare(attempt, point, myself),
+            Action::StartTasks { attempt, point } => {
+                let from = point.map_or("the beginning".into(), |id| format!("checkpoint {id}"));
+                self.args.common.hooks.tell(Who::Region(self.args.id), || format!("attempt {attempt} begins from {from}"));
+                self.prepare(attempt, point, myself);
+            }
             Action::ReportRunning { attempt } => self.report_running(attempt),
             Action::CancelTasks { tasks, .. } => {
                 self.abandoned = self.entrants.is_empty();
-                self.each(&tasks, |entrant| entrant.tell(Command::Cancel));
+                self.each(&tasks, |entrant| entrant.reach.tell(Command::Cancel));
             }
             Action::FinishTasks { .. } => self.release(),
             Action::ReportRestart { cause, restarts } => {
                 self.args.common.status.restarts.add(1);
                 tracing::warn!(region = %self.args.id, %cause, restarts, "a region failed and is restarted");
+                let told = || format!("failed, and is restarted ({restarts}): {cause}");
+                self.args.common.hooks.tell_failure(Who::Region(self.args.id), told);
+                self.args.common.hooks.crash(CrashPoint::Backoff)?;
             }
             Action::Over(outcome) => {
+                self.args.common.hooks.tell(Who::Region(self.args.id), || format!("is over: {outcome:?}"));
                 post(&self.args.root, RootMsg::RegionOver { region: self.args.id, outcome, checkpoint: self.finishing });
             }
         }
+        Ok(())
     }
 
     fn tell_coordinator(&self, event: checkpoint::Event<crate::snapshot::TaskEntry>) {
@@ -163,21 +166,27 @@ impl RegionState {
         let (common, tasks, myself) = (self.args.common.clone(), self.args.tasks.clone(), myself.clone());
         self.args.common.executor.offload(Box::new(move || {
             let (plan, job, store) = (&common.plan, &common.job, common.store.clone());
-            let restore = guarded(|| RestorePoint::prepare(plan, &tasks, job, store, point, attempt)).map(Arc::new);
-            post(&myself, RegionMsg::Prepared { attempt, restore });
+            let restore = guarded(|| RestorePoint::prepare(plan, &tasks, job, store, point, attempt, &common.hooks));
+            post(&myself, RegionMsg::Prepared { attempt, restore: restore.map(Arc::new) });
         }));
     }
 
-    fn prepared(&mut self, attempt: Attempt, restore: Result<Arc<RestorePoint>>, myself: &ActorRef<RegionMsg>) {
+    fn prepared(
+        &mut self,
+        attempt: Attempt,
+        restore: Result<Arc<RestorePoint>>,
+        myself: &ActorRef<RegionMsg>,
+    ) -> Result<(), BoxError> {
         match restore {
-            Err(cause) => self.feed(Event::StartFailed { attempt, cause }, myself),
+            Err(cause) => self.feed(Event::StartFailed { attempt, cause }, myself)?,
             Ok(_) if self.abandoned => {
                 for task in self.args.tasks.clone() {
-                    self.feed(Event::TaskGone { task, attempt }, myself);
+                    self.feed(Event::TaskGone { task, attempt }, myself)?;
                 }
             }
             Ok(restore) => self.open(attempt, &restore, myself),
         }
+        Ok(())
     }
 
     /// Wires the tasks, and opens each on a thread that may block.
@@ -190,13 +199,16 @@ impl RegionState {
             clock: common.executor.clock(),
             metrics: common.status.operators.clone(),
             longest_step: common.status.longest_step.clone(),
+            pipes: common.pipes,
             restored: self.point,
+            hooks: common.hooks.clone(),
         };
         self.reset_counters();
         for opener in wire(&common.plan, &self.args.tasks, &context) {
             let reach = Reach::Lane(opener.commands.clone());
             self.entrants.insert(opener.id, Entrant { reach, committed: None });
-            let presence = Presence::new(opener.id, attempt, myself.clone());
+            let watched = (common.hooks.clone(), self.args.id);
+            let presence = Presence::new(opener.id, attempt, myself.clone(), watched);
             let surroundings = self.surroundings(&opener, attempt, &presence, myself);
             let (restore, common, myself) = (restore.clone(), common.clone(), myself.clone());
             self.args.common.executor.offload(Box::new(move || {
@@ -211,15 +223,18 @@ impl RegionState {
         let common = &self.args.common;
         let nodes = self.args.tasks.iter().filter_map(|task| common.plan.chain(*task)).flat_map(|chain| &chain.nodes);
         let uids = nodes.filter_map(|node| common.plan.uid(*node));
-        uids.filter_map(|uid| common.status.operators.get(uid)).for_each(|metrics| metrics.records.set(0));
+        let metrics = uids.filter_map(|uid| common.status.operators.get(uid));
+        let counters = metrics.flat_map(|metrics| [&metrics.records, &metrics.skipped, &metrics.late_dropped]);
+        counters.for_each(|counter| counter.set(0));
     }
 
     fn surroundings(&self, opener: &Opener, attempt: Attempt, presence: &Presence, myself: &ActorRef<RegionMsg>) -> Surroundings {
         let (task, uids): (TaskId, Arc<[Uid]>) = (opener.id, opener.uids().into());
         let (keeper, coordinator, region) = (self.args.keeper.clone(), self.args.coordinator.clone(), myself.clone());
-        let of_report = presence.clone();
+        let (of_report, hooks) = (presence.clone(), self.args.common.hooks.clone());
         let report = move |report| match report {
             Report::View(view) => {
+                hooks.tell(Who::Task(task), || format!("sends barrier {} on, and takes its view", view.checkpoint));
                 let (uids, presence, region) = (uids.clone(), of_report.clone(), region.clone());
                 post(&keeper, KeeperMsg::Persist(Box::new(Part { view, uids, presence, region })));
             }
@@ -227,8 +242,14 @@ impl RegionState {
                 let refusal = refusal(reason);
                 post(&coordinator, CoordinatorMsg::Event(checkpoint::Event::Decline { task, attempt, id, refusal }));
             }
-            Report::Ended => post(&coordinator, CoordinatorMsg::Event(checkpoint::Event::TaskEnded { task, attempt })),
-            Report::Committed(id) => post(&region, RegionMsg::Committed { task, attempt, id }),
+            Report::Ended => {
+                hooks.tell(Who::Task(task), || "has read its last record".into());
+                post(&coordinator, CoordinatorMsg::Event(checkpoint::Event::TaskEnded { task, attempt }));
+            }
+            Report::Committed(id) => {
+                hooks.tell(Who::Task(task), || format!("has heard that checkpoint {id} is complete, and has committed"));
+                post(&region, RegionMsg::Committed { task, attempt, id });
+            }
         };
         let (executor, region, of_work) = (self.args.common.executor.clone(), myself.clone(), presence.clone());
         let offload = move |operator: OpId, work: Work| {
@@ -251,13 +272,14 @@ impl RegionState {
         let task = match task {
             Ok(task) => task,
             Err(cause) => {
-                self.feed(Event::TaskFailed { task: id, attempt, cause }, myself);
+                self.feed(Event::TaskFailed { task: id, attempt, cause }, myself)?;
                 return Ok(());
             }
         };
+        let hooks = self.args.common.hooks.clone();
         let Some(entrant) = self.entrants.get_mut(&id) else { return Ok(()) };
         if let Reach::Lane(lane) = &entrant.reach {
-            let (shell, _) = Actor::spawn_linked(None, Shell, lane.clone(), myself.get_cell()).await?;
+            let (shell, _) = Actor::spawn_linked(None, Shell(hooks), lane.clone(), myself.get_cell()).await?;
             entrant.reach = Reach::Shell(shell);
         }
         let executor = &self.args.common.executor;
@@ -275,7 +297,7 @@ impl RegionState {
                 drop(presence);
             }),
         );
-        self.feed(Event::TaskRunning { task: id, attempt }, myself);
+        self.feed(Event::TaskRunning { task: id, attempt }, myself)?;
         Ok(())
     }
 
@@ -285,8 +307,44 @@ impl RegionState {
         let Some(last) = self.finishing else { return };
         let restored_there = self.point >= Some(last);
         if restored_there || self.entrants.values().all(|entrant| entrant.committed >= Some(last)) {
-            self.entrants.values().for_each(|entrant| entrant.tell(Command::Release));
+            self.entrants.values().for_each(|entrant| entrant.reach.tell(Command::Release));
         }
+    }
+
+    /// Tells a task what it may miss.
+    fn notify(&self, entrant: &Entrant, control: Control, command: Command) {
+        let reach = entrant.reach.clone();
+        route(&self.args.common.hooks, control, move || reach.tell(command));
+    }
+
+    fn completed(&self, id: CheckpointId) -> Result<(), BoxError> {
+        for (told, entrant) in self.entrants.values().enumerate() {
+            if told == 1 {
+                self.args.common.hooks.crash(CrashPoint::CompleteToSome)?;
+            }
+            self.notify(entrant, Control::Complete, Command::Complete(id));
+        }
+        Ok(())
+    }
+
+    /// Tells the tasks once more that their last checkpoint is complete: no later one makes up for a message that was lost.
+    fn remind(&self, last: CheckpointId) {
+        let waiting = self.entrants.values().filter(|entrant| entrant.committed < Some(last));
+        waiting.for_each(|entrant| entrant.reach.tell(Command::Complete(last)));
+    }
+
+    fn tell(&self, task: TaskId, command: Command) {
+        match (self.entrants.get(&task), command) {
+            (Some(entrant), Command::Trigger(id)) => self.notify(entrant, Control::Trigger, Command::Trigger(id)),
+            (Some(entrant), command) => entrant.reach.tell(command),
+            (None, _) => {}
+        }
+    }
+
+    /// The task of the current attempt whose shell this actor is.
+    fn task_behind(&self, actor: ActorId) -> Option<TaskId> {
+        let is_shell = |reach: &Reach| matches!(reach, Reach::Shell(shell) if shell.get_id() == actor);
+        self.entrants.iter().find(|(_, entrant)| is_shell(&entrant.reach)).map(|(task, _)| *task)
     }
 
     fn committed(&mut self, task: TaskId, id: CheckpointId) {
@@ -302,22 +360,6 @@ fn refusal(reason: AbortReason) -> Refusal {
         AbortReason::Newer(id) => Refusal::Newer(id),
         AbortReason::Cancelled | AbortReason::Notified => Refusal::Cancelled,
     }
-}
-
-/// Reads a task's state and opens its operators.
-fn open_task(
-    opener: Opener,
-    attempt: Attempt,
-    restore: &RestorePoint,
-    common: &Common,
-    surroundings: Surroundings,
-    presence: Presence,
-) -> Opened {
-    let (id, bell, uids): (TaskId, _, Arc<[Uid]>) = (opener.id, opener.bell.clone(), opener.uids().into());
-    let parallelism = common.plan.chain(id).map_or(1, |chain| chain.parallelism);
-    let share = Share { index: id.index, parallelism };
-    let task = guarded(|| opener.open(restore.operators(&uids, share)?, surroundings));
-    Opened { id, attempt, bell, uids, task, presence }
 }
 
 impl Actor for RegionSupervisor {
@@ -344,43 +386,46 @@ impl Actor for RegionSupervisor {
         message: RegionMsg,
         state: &mut RegionState,
     ) -> Result<(), ActorProcessingErr> {
+        enter(&state.args.common.hooks, Role::Region).await?;
         let current = state.machine.attempt();
         match message {
-            RegionMsg::Event(event) => state.feed(event, &myself),
-            RegionMsg::Prepared { attempt, restore } => state.prepared(attempt, restore, &myself),
+            RegionMsg::Event(event) => state.feed(event, &myself)?,
+            RegionMsg::Prepared { attempt, restore } => state.prepared(attempt, restore, &myself)?,
             RegionMsg::Opened(opened) => state.opened(*opened, &myself).await?,
-            RegionMsg::ToTask { task, attempt, command } if attempt == current => {
-                if let Some(entrant) = state.entrants.get(&task) {
-                    entrant.tell(command);
-                }
-            }
-            RegionMsg::Complete(id) => state.entrants.values().for_each(|entrant| entrant.tell(Command::Complete(id))),
+            RegionMsg::ToTask { task, attempt, command } if attempt == current => state.tell(task, command),
+            RegionMsg::Complete(id) => state.completed(id)?,
             RegionMsg::Aborted(id, latest) => {
-                state.entrants.values().for_each(|entrant| entrant.tell(Command::Aborted(id, latest)))
+                let abort = |entrant| state.notify(entrant, Control::Abort, Command::Aborted(id, latest));
+                state.entrants.values().for_each(abort);
             }
             RegionMsg::Finish(id) => {
+                state.args.common.hooks.crash(CrashPoint::FinalComplete)?;
                 state.finishing = Some(id);
-                state.feed(Event::Finish, &myself);
+                state.remind(id);
+                state.feed(Event::Finish, &myself)?;
             }
             RegionMsg::Committed { task, attempt, id } if attempt == current => state.committed(task, id),
             RegionMsg::ToTask { .. } | RegionMsg::Committed { .. } => {}
             RegionMsg::Tick => {
                 state.alarm.rang();
-                state.feed(Event::Tick, &myself);
+                state.feed(Event::Tick, &myself)?;
             }
         }
         Ok(())
     }
 
-    /// A shell that goes takes its task's lane with it; the task then goes too and says so by its presence.
+    /// A shell that fails takes its task's lane with it, and so its task: also where the task would have been let go, since it may
+    /// not have committed.
     async fn handle_supervisor_evt(
         &self,
-        _: ActorRef<RegionMsg>,
+        myself: ActorRef<RegionMsg>,
         event: SupervisionEvent,
-        _: &mut RegionState,
+        state: &mut RegionState,
     ) -> Result<(), ActorProcessingErr> {
-        if let SupervisionEvent::ActorFailed(_, error) = event {
-            tracing::warn!(%error, "a task's shell failed");
+        let SupervisionEvent::ActorFailed(actor, error) = event else { return Ok(()) };
+        if let Some(task) = state.task_behind(actor.get_id()) {
+            let cause = Error::Engine(format!("the shell of task {task} failed: {error}"));
+            state.feed(Event::TaskFailed { task, attempt: state.machine.attempt(), cause }, &myself)?;
         }
         Ok(())
     }

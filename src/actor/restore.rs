@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result, chain_text};
+use crate::hook::{Callback, CrashPoint, Hooks};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::plan::{NodeId, NodeKind, Plan};
 use crate::sink::SinkContext;
@@ -34,6 +35,7 @@ impl RestorePoint {
         store: Option<Arc<JobStore>>,
         point: Option<CheckpointId>,
         attempt: Attempt,
+        hooks: &Hooks,
     ) -> Result<Self> {
         let manifest = match (&store, point) {
             (_, None) => None,
@@ -50,19 +52,26 @@ impl RestorePoint {
             let (Some(node), Some(uid)) = (plan.node(id), plan.uid(id)) else { continue };
             match &node.kind {
                 NodeKind::Source { discover, .. } if !restore.knows(uid) => {
-                    let found = discover().map_err(|error| blame(uid, "splits", error))?;
+                    let found = hooks.callback(uid, Callback::Splits).and_then(|()| discover());
+                    let found = found.map_err(|error| blame(uid, "splits", error))?;
                     restore.splits.insert(uid.clone(), found);
                 }
                 NodeKind::Sink { recover, .. } => {
                     let parallelism = plan.parallelism.get(id.0).copied().unwrap_or(1);
                     let ctx = SinkContext { job: job.to_owned(), uid: uid.clone(), attempt, index: 0, parallelism };
                     let parts = restore.handles(uid)?;
-                    recover(&ctx, parts).map_err(|error| blame(uid, "recover", error))?;
+                    let recovered = hooks.callback(uid, Callback::Recover).and_then(|()| recover(&ctx, parts));
+                    recovered.and_then(|()| reach(hooks, point)).map_err(|error| blame(uid, "recover", error))?;
                 }
                 _ => {}
             }
         }
         Ok(restore)
+    }
+
+    /// Whether there is a checkpoint behind it.
+    pub(super) fn is_of_checkpoint(&self) -> bool {
+        self.manifest.is_some()
     }
 
     fn knows(&self, uid: &Uid) -> bool {
@@ -108,6 +117,11 @@ fn heads_and_sinks(plan: &Plan, tasks: &[TaskId]) -> Vec<NodeId> {
     nodes.sort();
     nodes.dedup();
     nodes
+}
+
+/// A sink was taken up from a checkpoint, and the attempt has not begun.
+fn reach(hooks: &Hooks, point: Option<CheckpointId>) -> std::result::Result<(), crate::error::BoxError> {
+    if point.is_some() { hooks.crash(CrashPoint::RecoveryCommits) } else { Ok(()) }
 }
 
 fn blame(uid: &Uid, callback: &'static str, error: crate::error::BoxError) -> Error {

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 
 use super::coordinator::{CoordinatorActor, CoordinatorArgs, CoordinatorMsg};
+use super::hooked::enter;
 use super::keeper::{Keeper, KeeperArgs, KeeperMsg};
 use super::post::post;
 use super::region::{RegionArgs, RegionMsg, RegionSupervisor};
 use super::status::{JobEnd, JobStatus};
 use crate::checkpoint::{self, Start};
-use crate::config::{Checkpoints, Restart};
+use crate::config::{Checkpoints, Pipes, Restart};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
+use crate::hook::{Hooks, Role};
 use crate::ids::{CheckpointId, RegionId};
 use crate::key::KeyHasher;
 use crate::plan::Plan;
@@ -45,9 +47,11 @@ pub(crate) struct Common {
     pub(crate) store: Option<Arc<JobStore>>,
     pub(crate) hasher: KeyHasher,
     pub(crate) restart: Restart,
+    pub(crate) pipes: Pipes,
     pub(crate) epoch: u64,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) status: Arc<JobStatus>,
+    pub(crate) hooks: Hooks,
 }
 
 /// What the root begins with.
@@ -120,10 +124,12 @@ async fn start(args: RootArgs, myself: &ActorRef<RootMsg>) -> Result<RootState, 
     let region_ids: Vec<RegionId> = (0..common.plan.regions.len() as u32).map(RegionId).collect();
     let (clock, status) = (common.executor.clock(), common.status.clone());
     let start = Start { regions: region_ids.clone(), restore, retained, reserved: ids.0 };
-    let coordinator = CoordinatorArgs { options: checkpoints, start, reserved_up_to: ids.1, clock, status };
+    let hooks = common.hooks.clone();
+    let coordinator = CoordinatorArgs { options: checkpoints, start, reserved_up_to: ids.1, clock, status, hooks };
     let (coordinator, _) = Actor::spawn_linked(None, CoordinatorActor, coordinator, myself.get_cell()).await?;
     let (store, executor) = (common.store.clone(), common.executor.clone());
-    let keeper = KeeperArgs { store, epoch: common.epoch, coordinator: coordinator.clone(), executor };
+    let hooks = common.hooks.clone();
+    let keeper = KeeperArgs { store, epoch: common.epoch, coordinator: coordinator.clone(), executor, hooks };
     let (keeper, _) = Actor::spawn_linked(None, Keeper, keeper, myself.get_cell()).await?;
     let mut regions = Vec::new();
     for (id, tasks) in region_ids.iter().zip(&common.plan.regions) {
@@ -157,6 +163,7 @@ impl Actor for Root {
     }
 
     async fn handle(&self, myself: ActorRef<RootMsg>, message: RootMsg, state: &mut RootState) -> Result<(), ActorProcessingErr> {
+        enter(&state.common.hooks, Role::Root).await?;
         match message {
             RootMsg::RegionOver { region, outcome, checkpoint } => state.region_over(region, outcome, checkpoint, &myself),
             RootMsg::FinishedWritten(Ok(())) => state.end(JobEnd::Finished, &myself),

@@ -5,11 +5,13 @@
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
+use super::hooked::enter;
 use crate::channel::LaneSender;
+use crate::hook::{Hooks, Role};
 use crate::task::Command;
 
 /// The shell's behaviour; its state is the lane.
-pub(super) struct Shell;
+pub(super) struct Shell(pub(super) Hooks);
 
 impl Actor for Shell {
     type Msg = Command;
@@ -21,6 +23,7 @@ impl Actor for Shell {
     }
 
     async fn handle(&self, _: ActorRef<Command>, command: Command, lane: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        enter(&self.0, Role::Shell).await?;
         lane.send(command);
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::sources::SourceStream;
 use super::stream::Record;
 use super::wire::FlowRef;
 use crate::actor::{JobSpec, Keeps, check};
-use crate::config::{Checkpoints, Restart};
+use crate::config::{Checkpoints, Pipes, Restart};
 use crate::error::Result;
 use crate::job::{JobHandle, start};
 use crate::snapshot::{self, DirectoryStore, MemoryStore};
@@ -129,6 +129,11 @@ impl Job {
         start(self.into_spec(), workers).await
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn into_spec(self) -> JobSpec {
         JobSpec {
             name: self.name,
@@ -138,7 +143,9 @@ impl Job {
             checkpoints: self.checkpoints,
             store: self.store.map(|store| store.0),
             restart: self.restart,
+            pipes: Pipes::default(),
             hash_seed: None,
+            hooks: crate::hook::Hooks::default(),
         }
     }
 }

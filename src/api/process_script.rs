@@ -342,5 +342,6 @@ fn opening(next: crate::plan::AnyLink, sides: Sides, restored: Option<RestoredOp
         sides,
         metrics: OperatorMetrics::default(),
         restored: restored.unwrap_or_else(RestoredOperator::nothing),
+        hooks: crate::hook::Hooks::default(),
     }
 }

@@ -319,7 +319,9 @@ impl Head for Still {
         Timestamp::NONE
     }
 
-    fn view(&self, _: &mut Cx) {}
+    fn view(&self, _: &mut Cx) -> Result<(), Halt> {
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
@@ -342,11 +344,14 @@ fn task(script: Script, clock: &Arc<Hands>, restored: Option<u64>) -> (Task, cra
         attempt: Attempt { epoch: 1, n: 0 },
         head: Box::new(Still(script.link)),
         lane,
+        batch: crate::config::BATCH_RECORDS,
         clock: clock.clone(),
         restored: restored.map(CheckpointId),
         longest_step: Default::default(),
         report: Box::new(|_| {}),
         offload: Box::new(|_, _| unreachable!()),
+        uids: [].into(),
+        hooks: Default::default(),
     };
     (Task::new(parts), commands)
 }

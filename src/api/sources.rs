@@ -120,7 +120,8 @@ impl<T: Record> SourceStream<T> {
 
 /// The state of a source that has read nothing.
 fn first_state<S: Source>(source: &S) -> Result<(crate::state::StateDescriptor, Vec<crate::state::Block>), BoxError> {
-    let first = |(split, position)| SplitState { split, position, clock: SplitClock::START, records: 0, ended: false };
+    let first =
+        |(split, position)| SplitState { split, position, clock: SplitClock::START, records: 0, ended: false, rejected: 0 };
     let view = ListView::new(SPLITS_STATE, source.splits()?.into_iter().map(first).collect::<Vec<_>>());
     let mut blocks = Vec::new();
     view.write(&mut |block| {

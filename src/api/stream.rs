@@ -13,8 +13,8 @@ use crate::frame::Keyed;
 use crate::key::Key;
 use crate::operator::SideOutput;
 use crate::plan::{AnyLink, Input, KeyedCarrier, Node, NodeId, NodeKind, Opening, Routing, link};
-use crate::sink::{HANDLES_STATE, Sink};
-use crate::state::read_list;
+use crate::sink::{HANDLES_STATE, Ledger, Sink};
+use crate::state::{Counted, SKIPPED, read_list};
 
 /// What can flow: a value that can be sent to another thread, and cloned where a stream has several consumers.
 pub trait Record: Clone + Send + 'static {}
@@ -173,7 +173,9 @@ impl<T: Record> Stream<T> {
         let out = self.add::<I::Item>(verb, move |mut opening| {
             let next = opening.take_next()?;
             let poison = on_error.open(&mut opening.sides, opening.uid.as_str())?;
-            let operator = FlatMap::<_, T, I>::new(opening.operator, function.clone(), poison, opening.metrics.skipped.clone());
+            let skipped = Counted::open(SKIPPED, opening.metrics.skipped.clone(), &mut opening.restored.states)?;
+            let name = (opening.operator, opening.uid.clone());
+            let operator = FlatMap::<_, T, I>::new(name, function.clone(), poison, skipped);
             Ok(stepwise(operator, false, next, opening))
         });
         if let Some(side) = side {
@@ -304,7 +306,8 @@ fn open_sink<S: Sink>(sink: &Arc<S>, mut opening: Opening) -> Result<AnyLink, Bo
     let writer = sink.open(&ctx)?;
     let ended = opening.restored.ended;
     let records = opening.metrics.records.clone();
-    Ok(link::<S::Item>(Box::new(SinkLink::new(opening.operator, opening.uid, sink.clone(), writer, records, written, ended))))
+    let ledger = Ledger::new(sink.clone(), opening.uid.clone(), opening.hooks);
+    Ok(link::<S::Item>(Box::new(SinkLink::new(opening.operator, opening.uid, ledger, writer, records, written, ended))))
 }
 
 /// A sink of a flow.

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 
 use super::steps::{Outs, Stepwise};
-use crate::config::BATCH_RECORDS;
 use crate::error::{BoxError, chain_text};
-use crate::metrics::Counter;
-use crate::operator::{Cx, OpId, Side};
+use crate::ids::Uid;
+use crate::operator::{Cx, OpId, OperatorPart, Side, Signal};
+use crate::state::Counted;
 use crate::time::Timestamp;
 
 /// A record that an operator could not handle, on its way to a side output.
@@ -36,17 +36,18 @@ pub(crate) enum Poison<T> {
 /// Turns each record into an iterator, by a function that may fail and then hands the record back.
 pub(crate) struct FlatMap<F, In, I: IntoIterator> {
     operator: OpId,
+    uid: Uid,
     function: Arc<F>,
     poison: Poison<In>,
-    skipped: Counter,
+    skipped: Counted,
     /// What is left of the last record, and its timestamp.
     current: Option<(I::IntoIter, Timestamp)>,
 }
 
 impl<F, In, I: IntoIterator> FlatMap<F, In, I> {
     /// `skipped` counts the records that the policy drops.
-    pub(crate) fn new(operator: OpId, function: Arc<F>, poison: Poison<In>, skipped: Counter) -> Self {
-        FlatMap { operator, function, poison, skipped, current: None }
+    pub(crate) fn new((operator, uid): (OpId, Uid), function: Arc<F>, poison: Poison<In>, skipped: Counted) -> Self {
+        FlatMap { operator, uid, function, poison, skipped, current: None }
     }
 }
 
@@ -59,7 +60,7 @@ where
     fn reject(&mut self, record: In, error: BoxError, time: Timestamp, outs: &mut Outs<I::Item>) -> Result<(), BoxError> {
         match &self.poison {
             Poison::Fail => return Err(error),
-            Poison::Skip => self.skipped.add(1),
+            Poison::Skip => self.skipped.one(),
             Poison::Dead(side, operator) => {
                 let letter = DeadLetter { record, operator: operator.to_string(), error: chain_text(&*error) };
                 outs.sides.push(*side, letter, time);
@@ -95,11 +96,18 @@ where
         let Some((made, time)) = &mut self.current else { return true };
         for value in made.by_ref() {
             outs.main.push(value, *time);
-            if outs.main.len() >= BATCH_RECORDS {
+            if outs.main_is_full() {
                 return false;
             }
         }
         self.current = None;
         true
+    }
+
+    fn checkpoint(&mut self, signal: Signal, cx: &mut Cx) -> Result<(), BoxError> {
+        if let (Signal::Snapshot(_), Some(skipped)) = (signal, self.skipped.view()) {
+            cx.parts.push(OperatorPart { uid: self.uid.clone(), views: vec![skipped], prepare: None });
+        }
+        Ok(())
     }
 }

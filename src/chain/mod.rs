@@ -3,6 +3,7 @@
 //! Always: a batch is one virtual call, a record none. A link that can't hand on what it made keeps it and says so; nothing is
 //! lost and nothing is made twice. Called by the task that owns the chain.
 
+mod checked;
 mod ended;
 mod filter;
 mod flat_map;
@@ -16,6 +17,7 @@ mod sink;
 mod steps;
 mod tee;
 
+pub(crate) use checked::{Checked, Watch};
 pub(crate) use ended::Ended;
 pub(crate) use filter::Filter;
 pub use flat_map::DeadLetter;

@@ -6,6 +6,7 @@
 
 use crate::error::BoxError;
 use crate::frame::Keyed;
+use crate::hook::Callback;
 use crate::ids::{CheckpointId, Uid};
 use crate::operator::{Context, Cx, FinishContext, KeyedOperator, Moments, OpId, OperatorPart, Signal};
 use crate::state::{DueTimer, KeyState, KeyTimers, KeyedState, Timers, passed};
@@ -56,6 +57,7 @@ impl<O: KeyedOperator> Process<O> {
     fn fire(&mut self, domain: TimeDomain, up_to: Timestamp, outs: &mut Outs<O::Out>, cx: &mut Cx) -> Result<bool, BoxError> {
         let Some(DueTimer { timer, hash, key }) = self.keyed.timers.pop_due(domain, up_to) else { return Ok(false) };
         cx.enter(self.id, "on_timer");
+        cx.reach(self.id, Callback::Timer)?;
         let timestamp = match domain {
             TimeDomain::Event => timer.time,
             TimeDomain::Processing => Timestamp::NONE,

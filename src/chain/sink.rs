@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::error::BoxError;
 use crate::frame::Batch;
+use crate::hook::Callback;
 use crate::ids::{CheckpointId, Uid};
 use crate::metrics::Counter;
 use crate::operator::{Cx, Flow, Halt, Link, OpId, OperatorPart, Signal};
@@ -34,17 +35,18 @@ impl<S: Sink> SinkLink<S> {
     pub(crate) fn new(
         operator: OpId,
         uid: Uid,
-        sink: Arc<S>,
+        ledger: Ledger<S>,
         writer: S::Writer,
         records: Counter,
         written: u64,
         finished: bool,
     ) -> Self {
-        SinkLink { operator, uid, writer, ledger: Arc::new(Ledger::new(sink)), records, written, finished }
+        SinkLink { operator, uid, writer, ledger: Arc::new(ledger), records, written, finished }
     }
 
     fn snapshot(&mut self, checkpoint: CheckpointId, cx: &mut Cx) -> Result<(), BoxError> {
         cx.enter(self.operator, "cut");
+        cx.reach(self.operator, Callback::Cut)?;
         self.ledger.add_cut(checkpoint, self.writer.cut(checkpoint)?);
         let ledger = self.ledger.clone();
         cx.parts.push(OperatorPart {
@@ -74,6 +76,7 @@ impl<S: Sink> Link<S::Item> for SinkLink<S> {
         let n = batch.len() as u64;
         if n > 0 {
             cx.enter(self.operator, "write");
+            cx.reach(self.operator, Callback::Write)?;
             self.writer.write(&mut batch.values)?;
             self.written += n;
             self.records.add(n);

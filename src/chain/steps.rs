@@ -5,7 +5,6 @@
 
 use std::vec::Drain;
 
-use crate::config::BATCH_RECORDS;
 use crate::error::BoxError;
 use crate::frame::{Batch, Consumer, Took};
 use crate::operator::{Cx, Flow, Halt, Link, Next, Sides, Signal};
@@ -15,12 +14,19 @@ use crate::time::Timestamp;
 pub(crate) struct Outs<T> {
     pub(crate) main: Batch<T>,
     pub(crate) sides: Sides,
+    batch: usize,
 }
 
 impl<T> Outs<T> {
+    /// Whether the main output holds as much as it may.
+    #[inline]
+    pub(crate) fn main_is_full(&self) -> bool {
+        self.main.len() >= self.batch
+    }
+
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.main.len() >= BATCH_RECORDS || self.sides.is_full()
+        self.main_is_full() || self.sides.is_full()
     }
 }
 
@@ -87,7 +93,8 @@ pub(crate) struct Steps<S: Stepwise> {
 impl<S: Stepwise> Steps<S> {
     /// In front of `next` and the side outputs. `finished` where the operator was restored behind its end of data.
     pub(crate) fn new(operator: S, finished: bool, next: Next<S::Out>, sides: Sides) -> Self {
-        Steps { operator, outs: Outs { main: Batch::new(), sides }, next, advancing: None, finished }
+        let batch = sides.batch();
+        Steps { operator, outs: Outs { main: Batch::new(), sides, batch }, next, advancing: None, finished }
     }
 
     /// Hands on what is held.

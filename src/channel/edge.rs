@@ -34,6 +34,7 @@ pub(crate) struct EdgeSender<T> {
     frames: Sender<Frame<T>>,
     emptied: Receiver<Emptied<T>>,
     receiver: RingOnDrop,
+    batch: usize,
 }
 
 /// The receiving end.
@@ -69,12 +70,22 @@ pub(crate) fn edge<T>(frames: usize, sender: Bell, receiver: Bell) -> (EdgeSende
     let (frames_in, frames_out) = bounded(frames);
     let (emptied_in, emptied_out) = bounded(frames + 2);
     (
-        EdgeSender { frames: frames_in, emptied: emptied_out, receiver: RingOnDrop(receiver) },
+        EdgeSender { frames: frames_in, emptied: emptied_out, receiver: RingOnDrop(receiver), batch: BATCH_RECORDS },
         EdgeReceiver { frames: frames_out, emptied: emptied_in, sender: RingOnDrop(sender) },
     )
 }
 
 impl<T> EdgeSender<T> {
+    /// Bounds the records of its frames otherwise.
+    pub(crate) fn batches_of(self, records: usize) -> Self {
+        EdgeSender { batch: records.max(1), ..self }
+    }
+
+    /// How many records make a frame full.
+    pub(crate) fn batch(&self) -> usize {
+        self.batch
+    }
+
     /// Sends a frame and rings the receiver's bell.
     pub(crate) fn try_send(&self, frame: Frame<T>) -> Result<(), SendError<T>> {
         match self.frames.try_send(frame) {
@@ -89,7 +100,7 @@ impl<T> EdgeSender<T> {
 
     /// An empty batch: one that came back, else a new one with room for a full frame.
     pub(crate) fn buffer(&self) -> Batch<T> {
-        self.emptied.try_recv().map_or_else(|_| Batch::with_capacity(BATCH_RECORDS), |emptied| emptied.batch)
+        self.emptied.try_recv().map_or_else(|_| Batch::with_capacity(self.batch), |emptied| emptied.batch)
     }
 }
 
@@ -104,6 +115,11 @@ impl<T> EdgeReceiver<T> {
             Err(TryRecvError::Empty) => Received::Empty,
             Err(TryRecvError::Disconnected) => Received::Closed,
         }
+    }
+
+    /// Whether a frame waits.
+    pub(crate) fn has_frame(&self) -> bool {
+        !self.frames.is_empty()
     }
 
     /// Gives an emptied batch back to the sender, with what became of its records where a sink has left them.

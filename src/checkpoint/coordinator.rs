@@ -89,6 +89,12 @@ impl<E> Coordinator<E> {
         pending.chain(self.requests.expiry()).chain(due).min()
     }
 
+    /// What is over its bound, for who checks that nothing is.
+    pub(crate) fn over_bounds(&self) -> Option<String> {
+        let (under_way, at_most) = (self.pending.len(), self.options.concurrent());
+        (under_way > at_most).then(|| format!("{under_way} checkpoints are under way, and at most {at_most} may be"))
+    }
+
     /// The checkpoint that a restart would restore.
     #[cfg(test)]
     pub(crate) fn latest(&self) -> Option<CheckpointId> {

@@ -3,7 +3,10 @@
 //! Structs are written with field names, so that fields can be added and removed under serde's defaults. Reading trusts no byte:
 //! whatever the input, the result is a value or an error. Plain functions, called from any thread.
 
+mod show;
 mod skip;
+
+pub(crate) use show::shown;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

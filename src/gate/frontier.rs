@@ -88,12 +88,13 @@ impl Frontier {
     }
 
     /// A watermark came through a channel. One that does not rise counts for nothing, nor does one from a channel that is not
-    /// active.
+    /// active. Nor does the end of time: the channel's end comes behind it, and that must not pass those that are idle now and come
+    /// back.
     pub(crate) fn watermark(&mut self, channel: usize, watermark: Timestamp) -> Option<Output> {
         let emitted = self.emitted;
         let channel = self.channels.get_mut(channel)?;
         let active = matches!(channel.state, State::Holding | State::Behind);
-        if !active || watermark <= channel.watermark {
+        if !active || watermark <= channel.watermark || watermark == Timestamp::MAX {
             return None;
         }
         let before = std::mem::replace(&mut channel.watermark, watermark);

@@ -158,6 +158,18 @@ fn d6_an_ended_channel_does_not_make_the_records_of_an_idle_one_late() {
 }
 
 #[test]
+fn d6_the_end_of_time_does_not_pass_an_idle_channel() {
+    // One split, and two ways to here: the record that comes by the idle one must not be late because the other was faster.
+    let mut frontier = started(2);
+    assert_eq!(play(&mut frontier, "c0:10 c1:10 c0- c1-"), Some(Output::Idle { watermark: None }));
+    assert_eq!(play(&mut frontier, "c1+10"), Some(Output::Active { since: ts(10), watermark: None }));
+    assert_eq!(frontier.watermark(1, Timestamp::MAX), None);
+    assert_eq!(play(&mut frontier, "c1."), Some(Output::Idle { watermark: None }));
+    assert_eq!(play(&mut frontier, "c0+10"), Some(Output::Active { since: ts(10), watermark: None }));
+    assert_eq!(play(&mut frontier, "c0."), Some(Output::Watermark(Timestamp::MAX)));
+}
+
+#[test]
 fn d6_the_last_active_input_ends_beside_an_idle_one() {
     let mut frontier = started(2);
     assert_eq!(play(&mut frontier, "c0:30 c1:20 c0- c1."), Some(Output::Idle { watermark: Some(ts(30)) }));

@@ -5,18 +5,20 @@
 
 use super::alignment::{Alignment, Steps};
 use super::frontier::{Frontier, Output};
+use super::watch::Watch;
 use crate::channel::{EdgeReceiver, Received, Spent};
 use crate::frame::{Batch, Close, InputState};
+use crate::hook::Hooks;
 use crate::ids::CheckpointId;
-use crate::time::Timestamp;
+use crate::time::{Moment, Timestamp};
 
 /// What came of looking for a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     /// There is one: take its records, then its closing mark.
     Frame,
-    /// No edge that may be read has one.
-    Nothing,
+    /// No edge that may be read has one; or only one that stalls until this moment.
+    Nothing(Option<Moment>),
     /// A task before this one is gone.
     PeerGone,
 }
@@ -46,20 +48,31 @@ pub(crate) struct Intake<T> {
     ended: usize,
     /// The frame that is being taken: its edge, what is left of its records, its closing mark.
     current: Option<(usize, Batch<T>, Close)>,
+    /// Where somebody hooks in.
+    watch: Option<Box<Watch>>,
 }
 
 impl<T> Intake<T> {
     /// Over these edges; `floor` is the watermark that was merged before the restart.
-    pub(crate) fn new(edges: Vec<EdgeReceiver<T>>, floor: Timestamp) -> Self {
+    pub(crate) fn new(edges: Vec<EdgeReceiver<T>>, floor: Timestamp, hooks: &Hooks) -> Self {
         let n = edges.len();
-        Intake { edges, alignment: Alignment::new(n), frontier: Frontier::new(n, floor), next: 0, ended: 0, current: None }
+        Intake {
+            edges,
+            alignment: Alignment::new(n),
+            frontier: Frontier::new(n, floor),
+            next: 0,
+            ended: 0,
+            current: None,
+            watch: Watch::over(n, hooks),
+        }
     }
 
     /// Finds the next frame, unless one is still being taken.
-    pub(crate) fn receive(&mut self) -> Arrival {
+    pub(crate) fn receive(&mut self, now: Moment) -> Arrival {
         if self.current.is_some() {
             return Arrival::Frame;
         }
+        let mut stalls = None;
         let only_unspoken = !self.frontier.all_spoken();
         for _ in 0..self.edges.len() {
             let at = self.next;
@@ -68,8 +81,15 @@ impl<T> Intake<T> {
             if self.alignment.is_blocked(at) || (only_unspoken && self.frontier.has_spoken(at)) {
                 continue;
             }
+            if let Some(until) = self.watch.as_mut().filter(|_| edge.has_frame()).and_then(|watch| watch.stalls(at, now)) {
+                stalls = stalls.into_iter().chain([until]).min();
+                continue;
+            }
             match edge.try_recv() {
                 Received::Frame(frame) => {
+                    if let Some(watch) = &mut self.watch {
+                        watch.frame(at, &frame.batch, frame.close);
+                    }
                     self.begin(at, frame.batch, frame.close);
                     return Arrival::Frame;
                 }
@@ -77,7 +97,7 @@ impl<T> Intake<T> {
                 Received::Closed => return Arrival::PeerGone,
             }
         }
-        Arrival::Nothing
+        Arrival::Nothing(stalls)
     }
 
     fn begin(&mut self, edge: usize, mut batch: Batch<T>, close: Close) {

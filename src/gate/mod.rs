@@ -12,6 +12,7 @@ mod frontier;
 #[cfg(test)]
 mod frontier_tests;
 mod intake;
+mod watch;
 
 pub(crate) use alignment::{AbortReason, Alignment, Step, Steps};
 pub(crate) use frontier::{Frontier, Output};

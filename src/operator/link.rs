@@ -13,6 +13,7 @@ use crate::channel::Spent;
 use crate::config::PIECES_PER_STEP;
 use crate::error::BoxError;
 use crate::frame::{Batch, InputState};
+use crate::hook::{Callback, CrashPoint, Hooks};
 use crate::ids::{CheckpointId, Uid};
 use crate::state::StateView;
 use crate::time::Timestamp;
@@ -117,6 +118,8 @@ pub(crate) struct Cx {
     pub(crate) spent: Option<Spent>,
     /// How many more pieces of work the step may do; below zero once some link has stopped for want of them.
     pieces: i32,
+    /// The operators of the task, and who hooks into their callbacks, where anybody does.
+    hooked: Option<(Hooks, Arc<[Uid]>)>,
     /// The wall time of this step.
     pub(crate) wall: Timestamp,
     /// The earliest processing time at which some link has something to do, as far as links have said since the last `Due`.
@@ -131,6 +134,7 @@ impl Default for Cx {
             works: Vec::new(),
             spent: None,
             pieces: i32::MAX,
+            hooked: None,
             wall: Timestamp::NONE,
             next_due: Timestamp::NONE,
         }
@@ -138,10 +142,36 @@ impl Default for Cx {
 }
 
 impl Cx {
+    /// Of a task with these operators.
+    pub(crate) fn hooked(hooks: &Hooks, uids: &Arc<[Uid]>) -> Self {
+        let hooked = hooks.get().is_some().then(|| (hooks.clone(), uids.clone()));
+        Cx { hooked, ..Cx::default() }
+    }
+
     /// Notes that user code of this operator is about to run.
     #[inline]
     pub(crate) fn enter(&mut self, operator: OpId, callback: &'static str) {
         self.running = (operator, callback);
+    }
+
+    /// A callback of this operator is about to be called.
+    ///
+    /// # Errors
+    /// Where a hook has it fail.
+    #[inline]
+    pub(crate) fn reach(&self, operator: OpId, callback: Callback) -> Result<(), BoxError> {
+        match &self.hooked {
+            None => Ok(()),
+            Some((hooks, uids)) => uids.get(operator.0).map_or(Ok(()), |uid| hooks.callback(uid, callback)),
+        }
+    }
+
+    /// The task has come to a crash point.
+    ///
+    /// # Errors
+    /// Where a hook has it fail.
+    pub(crate) fn crash(&self, point: CrashPoint) -> Result<(), BoxError> {
+        self.hooked.as_ref().map_or(Ok(()), |(hooks, _)| hooks.crash(point))
     }
 
     /// A step begins.

@@ -100,14 +100,31 @@ pub(crate) fn side_port<T: Send + 'static>(next: Next<T>) -> Box<dyn Port> {
 }
 
 /// All side outputs of one operator.
-#[derive(Default)]
 pub(crate) struct Sides {
     ports: Vec<(Arc<str>, Box<dyn Port>)>,
     /// Some port holds a full batch.
     full: bool,
+    /// Records of a full batch.
+    batch: usize,
+}
+
+impl Default for Sides {
+    fn default() -> Self {
+        Sides::new(BATCH_RECORDS)
+    }
 }
 
 impl Sides {
+    /// None, for an operator whose batches are full with this many records.
+    pub(crate) fn new(batch: usize) -> Self {
+        Sides { ports: Vec::new(), full: false, batch }
+    }
+
+    /// How many records make a batch of the operator full.
+    pub(crate) fn batch(&self) -> usize {
+        self.batch
+    }
+
     /// Adds the side output `name`.
     pub(crate) fn add(&mut self, name: Arc<str>, port: Box<dyn Port>) {
         self.ports.push((name, port));
@@ -132,7 +149,7 @@ impl Sides {
         let port = self.ports.get_mut(side.port).and_then(|(_, port)| port.as_any().downcast_mut::<TypedPort<T>>());
         let Some(port) = port else { unreachable!("a Side is made by the operator that emits to it") };
         port.stage.out.push(value, time);
-        self.full |= port.stage.out.len() >= BATCH_RECORDS;
+        self.full |= port.stage.out.len() >= self.batch;
     }
 
     /// Hands on what is held.

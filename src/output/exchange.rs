@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use std::vec::Drain;
 
 use crate::channel::{EdgeSender, SendError};
-use crate::config::BATCH_RECORDS;
 use crate::frame::{Batch, Close, Consumer, Frame, Took};
 use crate::operator::{Cx, Flow, Halt, Link, Signal};
 use crate::time::Timestamp;
@@ -33,7 +32,7 @@ impl<T> Lane<T> {
     /// Whether one more record fits; sends the open frame if it is full.
     #[inline]
     fn has_room(&mut self) -> Result<bool, Halt> {
-        if self.open.len() < BATCH_RECORDS { Ok(true) } else { self.send_full() }
+        if self.open.len() < self.edge.batch() { Ok(true) } else { self.send_full() }
     }
 
     /// Sends the open frame, unless an earlier one still waits.
@@ -111,7 +110,7 @@ impl<T, P: Partitioner<T>> Exchange<T, P> {
 
 /// Moves a whole batch onto the only edge.
 fn push_whole<T>(lane: &mut Lane<T>, batch: &mut Batch<T>) -> Result<Flow, Halt> {
-    if lane.open.len() + batch.len() > BATCH_RECORDS && !lane.send_full()? {
+    if lane.open.len() + batch.len() > lane.edge.batch() && !lane.send_full()? {
         return Ok(Flow::Full);
     }
     lane.open.append(batch);

@@ -6,12 +6,13 @@
 use std::any::Any;
 use std::marker::PhantomData;
 
-use crate::chain::Tee;
+use crate::chain::{Checked, Tee, Watch};
 use crate::channel::{Bell, EdgeReceiver, EdgeSender, edge};
-use crate::config::EDGE_FRAMES;
+use crate::config::Pipes;
 use crate::error::BoxError;
 use crate::frame::Keyed;
 use crate::gate::Intake;
+use crate::hook::Hooks;
 use crate::key::{Key, KeyGroups};
 use crate::operator::{Next, Port as OutPort, side_port};
 use crate::output::{Exchange, Forward, Hash, Rebalance};
@@ -48,13 +49,16 @@ fn take_all<T: 'static>(ends: Vec<AnyEnd>) -> Result<Vec<T>, BoxError> {
 /// Makes what carries the records of one stream.
 pub(crate) trait Carrier: Send + Sync {
     /// An edge between the tasks with these bells.
-    fn edge(&self, sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd);
+    fn edge(&self, pipes: Pipes, sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd);
 
     /// An output over edges: to each receiver in turn, beginning at `first`, or by key.
     fn exchange(&self, edges: Vec<AnyEnd>, groups: KeyGroups, first: usize) -> Result<AnyLink, BoxError>;
 
     /// The head of a task over edges, in front of a chain.
-    fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink) -> Result<Box<dyn Head>, BoxError>;
+    fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink, hooks: &Hooks) -> Result<Box<dyn Head>, BoxError>;
+
+    /// A stage that checks, in front of the link of an operator.
+    fn checked(&self, link: AnyLink, watch: Watch) -> Result<AnyLink, BoxError>;
 
     /// A side output in front of a link.
     fn side(&self, link: AnyLink) -> Result<Box<dyn OutPort>, BoxError>;
@@ -81,14 +85,23 @@ impl<K, T> KeyedCarrier<K, T> {
     }
 }
 
-fn typed_edge<T: Send + 'static>(sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd) {
-    let (tx, rx) = edge::<T>(EDGE_FRAMES, sender, receiver);
-    (Box::new(tx), Box::new(rx))
+fn typed_edge<T: Send + 'static>(pipes: Pipes, sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd) {
+    let (tx, rx) = edge::<T>(pipes.frames, sender, receiver);
+    (Box::new(tx.batches_of(pipes.batch)), Box::new(rx))
 }
 
-fn typed_gate<T: Send + 'static>(edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink) -> Result<Box<dyn Head>, BoxError> {
+fn typed_gate<T: Send + 'static>(
+    edges: Vec<AnyEnd>,
+    floor: Timestamp,
+    chain: AnyLink,
+    hooks: &Hooks,
+) -> Result<Box<dyn Head>, BoxError> {
     let edges: Vec<EdgeReceiver<T>> = take_all(edges)?;
-    Ok(Box::new(Gated::new(Intake::new(edges, floor), unlink(chain)?)))
+    Ok(Box::new(Gated::new(Intake::new(edges, floor, hooks), unlink(chain)?)))
+}
+
+fn typed_checked<T: Send + 'static>(checked: AnyLink, watch: Watch) -> Result<AnyLink, BoxError> {
+    Ok(link::<T>(Box::new(Checked::new(watch, unlink(checked)?))))
 }
 
 fn typed_tee<T: Clone + Send + 'static>(branches: Vec<AnyLink>) -> Result<AnyLink, BoxError> {
@@ -97,8 +110,8 @@ fn typed_tee<T: Clone + Send + 'static>(branches: Vec<AnyLink>) -> Result<AnyLin
 }
 
 impl<T: Clone + Send + 'static> Carrier for PlainCarrier<T> {
-    fn edge(&self, sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd) {
-        typed_edge::<T>(sender, receiver)
+    fn edge(&self, pipes: Pipes, sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd) {
+        typed_edge::<T>(pipes, sender, receiver)
     }
 
     fn exchange(&self, edges: Vec<AnyEnd>, _: KeyGroups, first: usize) -> Result<AnyLink, BoxError> {
@@ -111,8 +124,12 @@ impl<T: Clone + Send + 'static> Carrier for PlainCarrier<T> {
         })
     }
 
-    fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink) -> Result<Box<dyn Head>, BoxError> {
-        typed_gate::<T>(edges, floor, chain)
+    fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink, hooks: &Hooks) -> Result<Box<dyn Head>, BoxError> {
+        typed_gate::<T>(edges, floor, chain, hooks)
+    }
+
+    fn checked(&self, link: AnyLink, watch: Watch) -> Result<AnyLink, BoxError> {
+        typed_checked::<T>(link, watch)
     }
 
     fn side(&self, link: AnyLink) -> Result<Box<dyn OutPort>, BoxError> {
@@ -125,8 +142,8 @@ impl<T: Clone + Send + 'static> Carrier for PlainCarrier<T> {
 }
 
 impl<K: Key, T: Clone + Send + 'static> Carrier for KeyedCarrier<K, T> {
-    fn edge(&self, sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd) {
-        typed_edge::<Keyed<K, T>>(sender, receiver)
+    fn edge(&self, pipes: Pipes, sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd) {
+        typed_edge::<Keyed<K, T>>(pipes, sender, receiver)
     }
 
     fn exchange(&self, edges: Vec<AnyEnd>, groups: KeyGroups, _: usize) -> Result<AnyLink, BoxError> {
@@ -135,8 +152,12 @@ impl<K: Key, T: Clone + Send + 'static> Carrier for KeyedCarrier<K, T> {
         Ok(link::<Keyed<K, T>>(Box::new(Exchange::new(edges, Hash::new(groups, owners)))))
     }
 
-    fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink) -> Result<Box<dyn Head>, BoxError> {
-        typed_gate::<Keyed<K, T>>(edges, floor, chain)
+    fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink, hooks: &Hooks) -> Result<Box<dyn Head>, BoxError> {
+        typed_gate::<Keyed<K, T>>(edges, floor, chain, hooks)
+    }
+
+    fn checked(&self, link: AnyLink, watch: Watch) -> Result<AnyLink, BoxError> {
+        typed_checked::<Keyed<K, T>>(link, watch)
     }
 
     fn side(&self, link: AnyLink) -> Result<Box<dyn OutPort>, BoxError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::carrier::{AnyLink, unlink};
 use crate::error::BoxError;
+use crate::hook::Hooks;
 use crate::ids::{Attempt, TaskId, Uid};
 use crate::key::{KeyGroups, KeyHasher};
 use crate::metrics::Counter;
@@ -43,6 +44,7 @@ pub(crate) struct Opening {
     pub(crate) sides: Sides,
     pub(crate) metrics: OperatorMetrics,
     pub(crate) restored: RestoredOperator,
+    pub(crate) hooks: Hooks,
 }
 
 impl Opening {

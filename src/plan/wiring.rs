@@ -11,8 +11,11 @@ use super::carrier::{AnyEnd, AnyLink, Carrier};
 use super::compile::Plan;
 use super::flow::{NodeId, NodeKind};
 use super::opening::{Opening, OperatorMetrics, TaskContext};
+use crate::chain::Watch;
 use crate::channel::{Bell, LaneReceiver, LaneSender, lane};
+use crate::config::Pipes;
 use crate::error::{BoxError, Error, Result, chain_text};
+use crate::hook::{Callback, Hooks};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::key::KeyHasher;
 use crate::metrics::Longest;
@@ -30,8 +33,10 @@ pub(crate) struct AttemptContext {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<BTreeMap<Uid, OperatorMetrics>>,
     pub(crate) longest_step: Longest,
+    pub(crate) pipes: Pipes,
     /// The checkpoint that is restored.
     pub(crate) restored: Option<CheckpointId>,
+    pub(crate) hooks: Hooks,
 }
 
 /// A task that is wired and not yet open.
@@ -73,7 +78,7 @@ pub(crate) fn wire(plan: &Arc<Plan>, tasks: &[TaskId], context: &AttemptContext)
             let (sender, receiver) = (plan.task_of(from, sender), plan.task_of(to.node, receiver));
             let bells = openers.get(&sender).zip(openers.get(&receiver)).map(|(s, r)| (s.bell.clone(), r.bell.clone()));
             let Some((at_sender, at_receiver)) = bells else { continue };
-            let (tx, rx) = carrier.edge(at_sender, at_receiver);
+            let (tx, rx) = carrier.edge(context.pipes, at_sender, at_receiver);
             if let Some(sender) = openers.get_mut(&sender) {
                 sender.outputs.entry((from, port, to.node, *ordinal)).or_default().push(tx);
             }
@@ -98,13 +103,15 @@ impl Opener {
     /// # Errors
     /// What an operator says in `open`, or its panic.
     pub(crate) fn open(self, mut kept: BTreeMap<Uid, RestoredOperator>, to: Surroundings) -> Result<Task> {
+        let uids = self.uids().into();
         let Opener { id, lane, plan, context, inputs, mut outputs, .. } = self;
         let (attempt, clock, restored) = (context.attempt, context.clock.clone(), context.restored);
-        let longest_step = context.longest_step.clone();
+        let (longest_step, batch) = (context.longest_step.clone(), context.pipes.batch);
         let mut building = Building { plan: &plan, context: &context, task: id, restored: &mut kept, outputs: &mut outputs };
         let head = building.head(inputs)?;
-        let (report, offload) = (to.report, to.offload);
-        Ok(Task::new(TaskParts { id, attempt, head, lane, clock, restored, longest_step, report, offload }))
+        let (report, offload, hooks) = (to.report, to.offload, context.hooks);
+        let parts = TaskParts { id, attempt, head, lane, batch, clock, restored, longest_step, report, offload, uids, hooks };
+        Ok(Task::new(parts))
     }
 }
 
@@ -124,13 +131,16 @@ impl Building<'_> {
         let node = plan.node(head).ok_or_else(missing)?;
         if let NodeKind::Source { make, .. } = &node.kind {
             let opening = self.opening(head)?;
-            return self.guarded(head, || make(opening));
+            return self.guarded(head, || {
+                opening.hooks.callback(&opening.uid, Callback::Open)?;
+                make(opening)
+            });
         }
         let floor = plan.uid(head).and_then(|uid| self.restored.get(uid)).map_or(crate::time::Timestamp::NONE, |r| r.watermark);
         let chain = self.link(head)?;
         let input = node.inputs.first().ok_or_else(missing)?;
         let port = plan.node(input.from).and_then(|from| from.ports.get(input.port)).ok_or_else(missing)?;
-        self.guarded(head, || port.carrier.gate(inputs, floor, chain))
+        self.guarded(head, || port.carrier.gate(inputs, floor, chain, &self.context.hooks))
     }
 
     /// The link of a node, in front of everything behind it.
@@ -138,10 +148,27 @@ impl Building<'_> {
         let plan = self.plan;
         let opening = self.opening(id)?;
         match &plan.node(id).ok_or_else(missing)?.kind {
-            NodeKind::Operator { make } | NodeKind::Sink { make, .. } => self.guarded(id, || make(opening)),
+            NodeKind::Operator { make } | NodeKind::Sink { make, .. } => {
+                let watch = Watch { operator: opening.operator, uid: opening.uid.clone(), hooks: opening.hooks.clone() };
+                let link = self.guarded(id, || {
+                    opening.hooks.callback(&opening.uid, Callback::Open)?;
+                    make(opening)
+                })?;
+                self.checked(id, link, watch)
+            }
             NodeKind::Union => opening.next.ok_or_else(missing),
             NodeKind::Source { .. } => Err(missing()),
         }
+    }
+
+    /// The link of an operator with a stage in front that checks, where somebody hooks in.
+    fn checked(&self, id: NodeId, link: AnyLink, watch: Watch) -> Result<AnyLink> {
+        if watch.hooks.get().is_none() {
+            return Ok(link);
+        }
+        let input = self.plan.node(id).and_then(|node| node.inputs.first()).ok_or_else(missing)?;
+        let port = self.plan.node(input.from).and_then(|from| from.ports.get(input.port)).ok_or_else(missing)?;
+        self.guarded(id, || port.carrier.checked(link, watch))
     }
 
     /// What one output of a node goes to: its consumers, joined by a tee where there are several.
@@ -171,7 +198,7 @@ impl Building<'_> {
     /// The main output and the side outputs of a node.
     fn outlets(&mut self, id: NodeId) -> Result<(Option<AnyLink>, Sides)> {
         let plan = self.plan;
-        let (mut next, mut sides) = (None, Sides::default());
+        let (mut next, mut sides) = (None, Sides::new(self.context.pipes.batch));
         for (port, described) in plan.node(id).ok_or_else(missing)?.ports.iter().enumerate() {
             let outlet = self.outlet(id, port, &*described.carrier)?;
             match &described.name {
@@ -202,6 +229,7 @@ impl Building<'_> {
             sides,
             metrics: self.context.metrics.get(&uid).cloned().unwrap_or_default(),
             restored: self.restored.remove(&uid).unwrap_or_else(RestoredOperator::nothing),
+            hooks: self.context.hooks.clone(),
             uid,
         })
     }

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::BoxError;
-use crate::ids::CheckpointId;
+use crate::hook::{Callback, CrashPoint, Hooks};
+use crate::ids::{CheckpointId, Uid};
 use crate::sink::Sink;
 use crate::state::{ListView, StateView};
 
@@ -25,6 +26,8 @@ const COMMIT_TRIES: u32 = 3;
 /// What a sink task has under way.
 pub(crate) struct Ledger<S: Sink> {
     sink: Arc<S>,
+    uid: Uid,
+    hooks: Hooks,
     /// Cut off, not yet durable; by checkpoint, ascending.
     cuts: Mutex<VecDeque<(CheckpointId, S::Cut)>>,
     /// Durable, not yet committed; by checkpoint, ascending.
@@ -33,8 +36,8 @@ pub(crate) struct Ledger<S: Sink> {
 
 impl<S: Sink> Ledger<S> {
     /// An empty ledger of a writer of this sink.
-    pub(crate) fn new(sink: Arc<S>) -> Self {
-        Ledger { sink, cuts: Mutex::default(), handles: Mutex::default() }
+    pub(crate) fn new(sink: Arc<S>, uid: Uid, hooks: Hooks) -> Self {
+        Ledger { sink, uid, hooks, cuts: Mutex::default(), handles: Mutex::default() }
     }
 
     /// Notes what the barrier of `checkpoint` cut off.
@@ -49,6 +52,7 @@ impl<S: Sink> Ledger<S> {
     pub(crate) fn prepare(&self, checkpoint: CheckpointId) -> Result<Arc<dyn StateView>, BoxError> {
         let mut handles = locked(&self.handles);
         while let Some((id, cut)) = self.next_cut(checkpoint) {
+            self.hooks.callback(&self.uid, Callback::MakeDurable)?;
             handles.extend(self.sink.make_durable(cut)?.into_iter().map(|handle| (id, handle)));
         }
         let waiting = handles.iter().filter(|(id, _)| *id <= checkpoint).map(|(_, handle)| handle.clone());
@@ -79,15 +83,25 @@ impl<S: Sink> Ledger<S> {
 
     fn try_commit(&self, handle: &S::Handle) -> Result<(), BoxError> {
         let mut tries = 1;
-        while let Err(error) = self.sink.commit(handle) {
+        while let Err(error) = self.commit_once(handle) {
             tracing::warn!(%error, tries, ?handle, "a commit failed");
             if tries == COMMIT_TRIES {
                 return Err(error);
             }
             tries += 1;
-            std::thread::sleep(COMMIT_PAUSE);
+            match self.hooks.get() {
+                None => std::thread::sleep(COMMIT_PAUSE),
+                Some(hook) => hook.pause(COMMIT_PAUSE),
+            }
         }
         Ok(())
+    }
+
+    fn commit_once(&self, handle: &S::Handle) -> Result<(), BoxError> {
+        self.hooks.callback(&self.uid, Callback::Commit)?;
+        self.sink.commit(handle)?;
+        self.hooks.crash(CrashPoint::CommitDone)?;
+        self.hooks.callback(&self.uid, Callback::Committed)
     }
 }
 

@@ -19,10 +19,16 @@ use crate::error::{BoxError, Error, Result};
 pub(crate) enum CallKind {
     /// Takes a lock.
     Lock,
-    /// Writes a file.
-    Put,
-    /// Reads a file, its size, or a directory.
+    /// Writes a file's content to a temporary file.
+    Write,
+    /// Makes the temporary file durable.
+    Sync,
+    /// Gives it the file's name, durably.
+    Rename,
+    /// Reads a file, or its size.
     Read,
+    /// Reads a directory.
+    List,
     /// Deletes a file or a directory.
     Delete,
 }
@@ -107,6 +113,12 @@ impl MemoryStore {
         self.images().live.keys().cloned().collect()
     }
 
+    /// Looks at all files, as calls see them and as a crash leaves them.
+    pub(crate) fn look<T>(&self, mut look: impl FnMut(&BTreeMap<String, Arc<[u8]>>) -> Option<T>) -> Option<T> {
+        let images = self.images();
+        look(&images.live).or_else(|| look(&images.durable))
+    }
+
     fn images(&self) -> MutexGuard<'_, Images> {
         self.images.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -146,6 +158,23 @@ impl MemoryStore {
         }
     }
 
+    /// A fault on the way from a written temporary file to the renamed one.
+    fn fault_behind(&self, path: &str, bytes: &[u8]) -> Option<Fault> {
+        let fault = self.fault(CallKind::Sync, path).or_else(|| self.fault(CallKind::Rename, path));
+        if let Some(Fault::Before | Fault::Torn) = fault {
+            self.leave_behind(path, bytes);
+        }
+        fault
+    }
+
+    /// What an interrupted write leaves.
+    fn leave_behind(&self, path: &str, bytes: &[u8]) {
+        self.damage(&format!("{path}.torn{TEMP_SUFFIX}"), |torn| {
+            torn.clear();
+            torn.extend_from_slice(bytes);
+        });
+    }
+
     fn remove(&self, prefix: &str, which: impl Fn(&str) -> bool) -> Result<()> {
         let fault = self.fault(CallKind::Delete, prefix);
         self.change("delete", prefix, fault, |image| image.retain(|path, _| !which(path)))
@@ -166,18 +195,23 @@ impl Store for MemoryStore {
         Ok(Box::new(MemoryLock { store: self.clone(), path: path.into(), number }))
     }
 
+    /// Goes the way of a durable write: to a temporary file, which is synced, then renamed. What fails on the way leaves that file.
     fn put(&self, path: &str, put: Put, write: &mut WriteFn<'_>) -> Result<u64> {
-        let fault = self.fault(CallKind::Put, path);
+        let at_write = self.fault(CallKind::Write, path);
         let failed = |error: BoxError| store_error("write", &self.locate(path), &*error, false);
         if put == Put::New && self.images().live.contains_key(path) {
             return Err(failed(std::io::Error::from(std::io::ErrorKind::AlreadyExists).into()));
         }
         let mut bytes = Vec::new();
         write(&mut bytes).map_err(failed)?;
-        if fault == Some(Fault::Torn) {
-            self.damage(&format!("{path}.torn{TEMP_SUFFIX}"), |torn| torn.extend(bytes.iter().take(bytes.len() / 2)));
+        if at_write == Some(Fault::Torn) {
+            self.leave_behind(path, bytes.get(..bytes.len() / 2).unwrap_or_default());
         }
         let size = bytes.len() as u64;
+        let fault = match at_write {
+            None => self.fault_behind(path, &bytes),
+            fault => fault,
+        };
         let bytes: Arc<[u8]> = bytes.into();
         self.change("write", path, fault, |image| {
             image.insert(path.into(), bytes.clone());
@@ -200,7 +234,7 @@ impl Store for MemoryStore {
     }
 
     fn list(&self, dir: &str) -> Result<Vec<String>> {
-        self.may_fail(CallKind::Read, "list", dir)?;
+        self.may_fail(CallKind::List, "list", dir)?;
         let images = self.images();
         let inside = images.live.keys().filter_map(|path| path.strip_prefix(dir)?.strip_prefix('/'));
         let mut names: Vec<String> = inside.map(|path| path.split('/').next().unwrap_or(path).to_string()).collect();

@@ -32,3 +32,5 @@ pub(crate) use memory::MemoryStore;
 pub(crate) use memory::{Call, CallKind, Fault};
 pub(crate) use restore::{RestoredOperator, Share, deal_blocks};
 pub(crate) use store::Store;
+#[cfg(feature = "testing")]
+pub(crate) use store::{Put, StoreLock, WriteFn};

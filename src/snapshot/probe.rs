@@ -51,6 +51,12 @@ pub(crate) fn manifest(bytes: &[u8]) -> Result<usize> {
     Ok(manifest.operators.len())
 }
 
+/// The names of the snapshot files that a manifest asks for; none where it can't be read.
+pub(crate) fn files_of(manifest: &[u8]) -> Vec<String> {
+    let manifest: Option<Manifest> = unseal(MANIFEST_FORMAT, NAME.as_ref(), manifest).ok();
+    manifest.into_iter().flat_map(|manifest| manifest.files).map(|file| file.name).collect()
+}
+
 /// A snapshot file whose index has a checksum that fits.
 pub(crate) fn with_index_sealed(bytes: &[u8]) -> Vec<u8> {
     let mut sealed = bytes.to_vec();

@@ -17,7 +17,7 @@ use super::sealed::corrupt;
 use crate::codec::Reader;
 use crate::error::{BoxError, Error, Result};
 use crate::ids::Uid;
-use crate::state::{Block, RestoredStates};
+use crate::state::{Block, RestoredStates, is_count};
 use crate::time::Timestamp;
 
 /// One instance among those of an operator.
@@ -55,7 +55,8 @@ impl Manifest {
     /// [`Error::StateMismatch`], naming the uids.
     pub(crate) fn check_operators(&self, flow: &BTreeSet<Uid>, allow_lost: bool) -> Result<Vec<Uid>> {
         let sections = self.files.iter().flat_map(|file| &file.sections);
-        let with_state: BTreeSet<&Uid> = sections.map(|section| &section.operator).collect();
+        let with_state: BTreeSet<&Uid> =
+            sections.filter(|section| !is_count(&section.state)).map(|section| &section.operator).collect();
         let lost: Vec<Uid> = with_state.into_iter().filter(|uid| !flow.contains(uid)).cloned().collect();
         if lost.is_empty() || allow_lost {
             return Ok(lost);

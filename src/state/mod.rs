@@ -4,6 +4,7 @@
 //! touched by no other thread; views are read by the snapshot's writer.
 
 mod carried;
+mod counted;
 mod growth;
 mod keyed;
 mod list;
@@ -20,6 +21,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use counted::{Counted, LATE_DROPPED, SKIPPED, is_count};
 pub(crate) use keyed::KeyedState;
 pub use keyed::ValueState;
 pub(crate) use list::{ListView, read_list};

@@ -82,13 +82,13 @@ impl<T: Send + 'static> Gated<T> {
 }
 
 impl<T: Send + 'static> Head for Gated<T> {
-    fn advance(&mut self, limit: usize, _: Moment, _: &Waker, cx: &mut Cx) -> Result<Advance, Halt> {
+    fn advance(&mut self, limit: usize, now: Moment, _: &Waker, cx: &mut Cx) -> Result<Advance, Halt> {
         if let Some(advance) = self.go_on(cx)? {
             return Ok(advance);
         }
-        match self.intake.receive() {
+        match self.intake.receive(now) {
             Arrival::Frame => self.push_frame(limit, cx),
-            Arrival::Nothing => Ok(Advance::Nothing(None)),
+            Arrival::Nothing(until) => Ok(Advance::Nothing(until)),
             Arrival::PeerGone => Ok(Advance::PeerGone),
         }
     }
@@ -109,5 +109,7 @@ impl<T: Send + 'static> Head for Gated<T> {
         self.intake.watermark()
     }
 
-    fn view(&self, _: &mut Cx) {}
+    fn view(&self, _: &mut Cx) -> Result<(), Halt> {
+        Ok(())
+    }
 }

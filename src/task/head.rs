@@ -47,7 +47,7 @@ pub(crate) trait Head: Send {
     fn watermark(&self) -> Timestamp;
 
     /// Adds its own state, if it has any, to the view.
-    fn view(&self, cx: &mut Cx);
+    fn view(&self, cx: &mut Cx) -> Result<(), Halt>;
 }
 
 /// What a change of the merged watermark or state asks for: the watermarks before and after saying the state.

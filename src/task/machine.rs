@@ -12,11 +12,12 @@ use std::time::Duration;
 use super::head::{Advance, Head};
 use crate::channel::{self, LaneReceiver};
 use crate::checkpoint::Notifications;
-use crate::config::{BATCH_RECORDS, LINGER, STEP_TARGET};
+use crate::config::{LINGER, STEP_TARGET};
 use crate::error::BoxError;
 use crate::frame::InputState;
 use crate::gate::{AbortReason, Step, Steps};
-use crate::ids::{Attempt, CheckpointId, TaskId};
+use crate::hook::{CrashPoint, Hooks};
+use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::metrics::Longest;
 use crate::operator::{Cx, Flow, Halt, OpId, OperatorPart, Signal, Work};
 use crate::time::{Clock, Moment, Timestamp};
@@ -84,7 +85,7 @@ enum Phase {
     Finishing,
     /// The end of data was sent; barriers still pass.
     Parked,
-    /// A task beside it is gone, so its region will be told to stop; it waits for that.
+    /// A task beside it is gone, so its region will be told to stop, or is being let go; it waits for that.
     Stranded,
     /// Over.
     Over,
@@ -96,6 +97,8 @@ pub(crate) struct TaskParts {
     pub(crate) attempt: Attempt,
     pub(crate) head: Box<dyn Head>,
     pub(crate) lane: LaneReceiver<Command>,
+    /// Records that one advance takes at most.
+    pub(crate) batch: usize,
     pub(crate) clock: Arc<dyn Clock>,
     /// The checkpoint it was restored from.
     pub(crate) restored: Option<CheckpointId>,
@@ -105,6 +108,9 @@ pub(crate) struct TaskParts {
     pub(crate) report: Box<dyn Fn(Report) + Send>,
     /// Runs blocking work off the task, and sends [`Command::Worked`].
     pub(crate) offload: Box<dyn Fn(OpId, Work) + Send>,
+    /// The operators, by their [`OpId`]s.
+    pub(crate) uids: Arc<[Uid]>,
+    pub(crate) hooks: Hooks,
 }
 
 /// One running instance of a chain.
@@ -136,15 +142,16 @@ impl Task {
     /// A task that has opened its operators and has read nothing.
     pub(crate) fn new(parts: TaskParts) -> Self {
         let (flushed, notifications) = (parts.clock.now(), Notifications::above(parts.restored));
+        let limit = parts.batch;
         Task {
+            cx: Cx::hooked(&parts.hooks, &parts.uids),
             parts,
-            cx: Cx::default(),
             phase: Phase::Running,
             held: false,
             steps: VecDeque::new(),
             notifications,
             committing: None,
-            limit: BATCH_RECORDS,
+            limit,
             flushed,
             worked_until: None,
         }
@@ -165,10 +172,8 @@ impl Task {
             Ok(progress) => Ok(progress),
             Err(Halt::Error(error)) => Err(error),
             Err(Halt::PeerGone) => {
-                // A neighbour's failure is told by the neighbour. Parked tasks go one after another, which is none.
-                if self.phase != Phase::Parked {
-                    self.phase = Phase::Stranded;
-                }
+                // A neighbour's failure is told by the neighbour; and parked tasks, when they are let go, go one after another.
+                self.phase = Phase::Stranded;
                 Ok(Progress::Idle(None))
             }
         }
@@ -218,6 +223,7 @@ impl Task {
     fn follow(&mut self, command: Command) -> Result<(), Halt> {
         match command {
             Command::Trigger(id) => {
+                self.parts.hooks.crash(CrashPoint::Triggered)?;
                 let steps = self.parts.head.trigger(id);
                 self.plan(steps);
             }
@@ -283,7 +289,7 @@ impl Task {
             Step::Snapshot(id) => {
                 self.signal_marks(Signal::Barrier(id))?;
                 self.signal_marks(Signal::Snapshot(id))?;
-                self.parts.head.view(&mut self.cx);
+                self.parts.head.view(&mut self.cx)?;
                 let view = self.view(id);
                 (self.parts.report)(Report::View(view));
             }
@@ -336,6 +342,7 @@ impl Task {
         self.signal_marks(Signal::End)?;
         self.phase = Phase::Parked;
         (self.parts.report)(Report::Ended);
+        self.parts.hooks.crash(CrashPoint::InputEnded)?;
         Ok(Progress::Ready)
     }
 
@@ -384,7 +391,7 @@ impl Task {
         if took > STEP_TARGET {
             self.limit = (self.limit / 2).max(1);
         } else if took < STEP_TARGET / 4 {
-            self.limit = (self.limit * 2).min(BATCH_RECORDS);
+            self.limit = (self.limit * 2).min(self.parts.batch);
         }
         now
     }

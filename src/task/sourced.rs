@@ -14,6 +14,7 @@ use super::head::{Advance, Head, in_order};
 use crate::error::BoxError;
 use crate::frame::{Batch, InputState, Mark};
 use crate::gate::{Alignment, Frontier, Output, Steps};
+use crate::hook::{Callback, CrashPoint};
 use crate::ids::{CheckpointId, Uid};
 use crate::metrics::Counter;
 use crate::operator::{Cx, Flow, Halt, Next, OpId, OperatorPart, Side, Sides, Signal};
@@ -33,6 +34,9 @@ pub(crate) struct SplitState<P> {
     /// How many records it has given.
     pub(crate) records: u64,
     pub(crate) ended: bool,
+    /// How many records it had that could not be decoded.
+    #[serde(default)]
+    pub(crate) rejected: u64,
 }
 
 /// A split of this task: its state, and its reader unless it has ended.
@@ -122,6 +126,7 @@ impl<S: Source> Sourced<S> {
             first = output.or(first);
         }
         parts.records.add(parts.splits.iter().map(|split| split.state.records).sum());
+        parts.rejected.add(parts.splits.iter().map(|split| split.state.rejected).sum());
         let mut head = Sourced {
             frontier,
             alignment: Alignment::new(0),
@@ -209,9 +214,11 @@ impl<S: Source> Sourced<S> {
         let Some(split) = self.parts.splits.get_mut(at) else { return Ok(false) };
         let Some(reader) = &mut split.reader else { return Ok(false) };
         cx.enter(self.parts.operator, "poll");
+        cx.reach(self.parts.operator, Callback::Poll)?;
         let answer = reader.poll(&mut Records::new(&mut self.batch.values, &mut self.rejects, limit), waker)?;
         let n = self.batch.values.len();
         split.state.records += n as u64;
+        split.state.rejected += self.rejects.len() as u64;
         self.parts.records.add(n as u64);
         self.pace.read += (n + self.rejects.len()) as f64;
         self.judge_rejects()?;
@@ -353,7 +360,10 @@ impl<S: Source> Head for Sourced<S> {
         self.frontier.emitted()
     }
 
-    fn view(&self, cx: &mut Cx) {
+    fn view(&self, cx: &mut Cx) -> Result<(), Halt> {
+        cx.enter(self.parts.operator, "position");
+        cx.crash(CrashPoint::BarrierSent)?;
+        cx.reach(self.parts.operator, Callback::Position)?;
         let position = |split: &Split<S>| match &split.reader {
             Some(reader) => SplitState { position: reader.position(), ..split.state.clone() },
             None => split.state.clone(),
@@ -364,5 +374,6 @@ impl<S: Source> Head for Sourced<S> {
             views: vec![std::sync::Arc::new(ListView::new(SPLITS_STATE, splits))],
             prepare: None,
         });
+        Ok(())
     }
 }

@@ -99,7 +99,7 @@ impl Play {
                 Begin::New | Begin::Ended => SplitClock::START,
             };
             let ended = matches!(begin, Begin::Ended);
-            let state = SplitState { split: split.to_string(), position: (), clock, records: 0, ended };
+            let state = SplitState { split: split.to_string(), position: (), clock, records: 0, ended, rejected: 0 };
             Split { state, reader: (!ended).then(|| HandReader { queues: queues.clone(), split }) }
         };
         let timed = Watermarks::bounded(millis(0)).on(|time: &i64| Timestamp::from_millis(*time)).step(millis(1));

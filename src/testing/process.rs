@@ -1,7 +1,8 @@
 //! A simulated process: what the scheduler, the executor and the watchdog share.
 //!
-//! Always: once it has halted, no driver is stepped and no blocking work is done any more.
+//! Always: once it has halted, no driver is stepped, no blocking work is done and no call of the store has an effect any more.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,8 +10,13 @@ use atomic_waker::AtomicWaker;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::armed::Armed;
+use super::disk::{Disk, DiskCall};
+use super::present::Present;
 use super::rng::Rng;
+use super::timeline::Note;
 use super::trace::{Happening, Trace};
+use crate::actor::RootRef;
 use crate::executor::Running;
 use crate::ids::TaskId;
 
@@ -19,8 +25,10 @@ use crate::ids::TaskId;
 pub(super) enum Halt {
     /// It was to die at this step.
     Died,
-    /// Something that must not be.
+    /// It does not go on.
     Stuck(String),
+    /// Something that always holds does not.
+    Broken(String),
 }
 
 /// How long a process may live.
@@ -30,12 +38,17 @@ pub(super) struct Life {
     pub(super) dies_at: Option<u64>,
     /// The step at which it counts as going round in circles.
     pub(super) max_steps: u64,
+    /// One turn in so many, a driver is held up.
+    pub(super) stall_one_in: usize,
+    /// Whether what happens is noted for people.
+    pub(super) watched: bool,
 }
 
 pub(super) struct Process {
     inner: Mutex<Inner>,
     life: Life,
     origin: Instant,
+    disk: Disk,
     /// Wakes the scheduler.
     pub(super) scheduler: AtomicWaker,
     /// Told when the process halts.
@@ -48,16 +61,114 @@ struct Inner {
     offloaded: u64,
     steps: u64,
     trace: Trace,
+    names: BTreeMap<TaskId, String>,
+    notes: Vec<Note>,
     halt: Option<Halt>,
+    present: Present,
+    /// The scheduler looks for lost wake-ups.
+    probing: bool,
+    root: Option<RootRef>,
 }
 
 impl Process {
     /// Within the runtime that it lives on.
-    pub(super) fn new(seed: u64, life: Life) -> Arc<Self> {
-        let rng = Rng::new(seed);
-        let inner = Inner { rng, arrived: Vec::new(), offloaded: 0, steps: 0, trace: Trace::default(), halt: None };
+    pub(super) fn new(seed: u64, life: Life, disk: Disk) -> Arc<Self> {
+        let inner = Inner {
+            rng: Rng::new(seed),
+            arrived: Vec::new(),
+            offloaded: 0,
+            steps: 0,
+            trace: Trace::default(),
+            names: BTreeMap::new(),
+            notes: Vec::new(),
+            halt: None,
+            present: Present::default(),
+            probing: false,
+            root: None,
+        };
         let (inner, scheduler, halting) = (Mutex::new(inner), AtomicWaker::new(), Notify::new());
-        Arc::new(Process { inner, life, origin: Instant::now(), scheduler, halting })
+        Arc::new(Process { inner, life, origin: Instant::now(), disk, scheduler, halting })
+    }
+
+    /// Its disk, which outlives it.
+    pub(super) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// Whether it has halted: then nothing in it has any effect.
+    pub(super) fn is_dead(&self) -> bool {
+        self.inner().halt.is_some()
+    }
+
+    /// The scheduler begins or ends to look for lost wake-ups: what is called meanwhile is called for the look only.
+    pub(super) fn probes(&self, probing: bool) {
+        self.inner().probing = probing;
+    }
+
+    pub(super) fn is_probing(&self) -> bool {
+        self.inner().probing
+    }
+
+    /// The root of its job, once that is there.
+    pub(super) fn root(&self) -> Option<RootRef> {
+        self.inner().root.clone()
+    }
+
+    /// The job has a root.
+    pub(super) fn rooted(&self, root: RootRef) {
+        self.inner().root = Some(root);
+    }
+
+    /// Looks at who is there, or changes it.
+    pub(super) fn presence<T>(&self, change: impl FnOnce(&mut Present) -> T) -> T {
+        change(&mut self.inner().present)
+    }
+
+    /// Asks the plan whether something strikes, and notes it.
+    pub(super) fn strikes<T>(&self, ask: impl FnOnce(&mut Armed) -> Option<T>) -> Option<T> {
+        let mut armed = self.disk.armed();
+        let effect = ask(&mut armed);
+        let struck = armed.take_struck();
+        drop(armed);
+        for fault in struck {
+            self.note(Happening::Struck(fault));
+            self.write_down("FAULT", true, || self.disk.armed().named(fault));
+        }
+        effect
+    }
+
+    /// A task has this name for people.
+    pub(super) fn name(&self, task: TaskId, name: String) {
+        self.inner().names.insert(task, name);
+    }
+
+    /// What people call a task.
+    pub(super) fn name_of(&self, task: TaskId) -> String {
+        self.inner().names.get(&task).cloned().unwrap_or_else(|| task.to_string())
+    }
+
+    /// Notes something for people, where anybody watches.
+    pub(super) fn write_down(&self, who: &str, matters: bool, what: impl FnOnce() -> String) {
+        if self.life.watched {
+            let at_ms = self.origin.elapsed().as_millis() as u64;
+            let note = Note { at_ms, who: who.to_owned(), what: what(), matters };
+            self.inner().notes.push(note);
+        }
+    }
+
+    /// Whether anybody watches.
+    pub(super) fn is_watched(&self) -> bool {
+        self.life.watched
+    }
+
+    /// What was noted for people.
+    pub(super) fn take_notes(&self) -> Vec<Note> {
+        std::mem::take(&mut self.inner().notes)
+    }
+
+    /// The store is called: a step; false if the process is dead.
+    pub(super) fn store_called(&self, call: DiskCall, path: &str) -> bool {
+        self.step(Happening::Stored(call, path.into()))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -74,6 +185,10 @@ impl Process {
     /// The drivers that have come since the last call.
     pub(super) fn take_arrived(&self) -> Vec<(TaskId, Running)> {
         std::mem::take(&mut self.inner().arrived)
+    }
+
+    pub(super) fn stall_one_in(&self) -> usize {
+        self.life.stall_one_in
     }
 
     /// A number below `bound`.
@@ -102,14 +217,16 @@ impl Process {
             return false;
         }
         inner.steps += 1;
-        let halt = if Some(inner.steps) == self.life.dies_at {
+        let steps = inner.steps;
+        drop(inner);
+        let planned = self.strikes(|armed| armed.dies(steps).then_some(())).is_some();
+        let halt = if planned || Some(steps) == self.life.dies_at {
             Some(Halt::Died)
-        } else if inner.steps > self.life.max_steps {
+        } else if steps > self.life.max_steps {
             Some(Halt::Stuck(format!("more than {} steps", self.life.max_steps)))
         } else {
             None
         };
-        drop(inner);
         if let Some(halt) = halt {
             self.halt(halt);
             return false;

@@ -21,8 +21,9 @@ use crate::ids::TaskId;
 
 /// Of polls in one go, at most.
 const BURST: usize = 4;
-/// One turn in so many, a driver is held up instead, as a slow thread would be; for so many milliseconds at most.
-const STALL_ONE_IN: usize = 24;
+/// One turn in so many, unless set otherwise, a driver is held up instead, as a slow thread would be; for so many milliseconds at
+/// most.
+pub(super) const STALL_ONE_IN: usize = 24;
 const STALL_MS: usize = 12;
 
 /// All drivers of a process.
@@ -97,7 +98,7 @@ impl Scheduler {
         let eligible = self.drivers.iter().enumerate().filter(|(_, driver)| driver.is_eligible());
         let eligible: Vec<usize> = eligible.map(|(at, _)| at).collect();
         let Some(at) = eligible.get(self.process.draw(eligible.len())).copied() else { return false };
-        if self.process.draw(STALL_ONE_IN) > 0 {
+        if self.process.draw(self.process.stall_one_in()) > 0 {
             self.poll(at);
         } else if let Some(driver) = self.drivers.get_mut(at) {
             let stall = Duration::from_millis(1 + self.process.draw(STALL_MS) as u64);
@@ -124,6 +125,14 @@ impl Scheduler {
         driver.woken.flag.load(Ordering::SeqCst)
     }
 
+    /// Polls a driver that sleeps; true if it found something to do.
+    fn probe(&mut self, at: usize) -> bool {
+        self.process.probes(true);
+        let found = self.poll(at);
+        self.process.probes(false);
+        found
+    }
+
     /// Nothing was woken: waits until everyone else has come to rest, then looks at those that sleep.
     fn rest(&mut self, cx: &mut Context<'_>) {
         if let Quiet::No = self.quiet {
@@ -136,7 +145,7 @@ impl Scheduler {
         self.quiet = Quiet::Looked;
         for at in 0..self.drivers.len() {
             let Some(task) = self.drivers.get(at).map(|driver| driver.task) else { return };
-            if self.drivers.get(at).is_some_and(|driver| driver.stall.is_none()) && self.poll(at) {
+            if self.drivers.get(at).is_some_and(|driver| driver.stall.is_none()) && self.probe(at) {
                 return self.process.halt(Halt::Stuck(format!("task {task} slept though it could go on: a lost wake-up")));
             }
         }

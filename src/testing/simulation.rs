@@ -12,14 +12,20 @@ use tokio::runtime::{Builder, Runtime};
 use super::clock::SimClock;
 use super::disk::Disk;
 use super::executor::SimExecutor;
+use super::plan::{Fate, FaultPlan};
 use super::process::{Halt, Life, Process};
 use super::recording::{RecordingSink, dies};
-use super::scheduler::Scheduler;
+use super::scheduler::{STALL_ONE_IN, Scheduler};
+use super::setting::Setting;
+use super::store::SimStore;
+use super::timeline::Note;
 use super::trace::Trace;
 use crate::actor::{JobSpec, launch};
 use crate::api::{Job, Record};
 use crate::error::{Error, Result};
+use crate::hook::Hooks;
 use crate::job::{JobHandle, JobSummary};
+use crate::snapshot::Store;
 
 /// The death of the process, as those see it that outlive it.
 type OnDeath = Box<dyn Fn() + Send>;
@@ -37,6 +43,8 @@ pub enum End {
     Died,
     /// It neither ended nor died within its bounds, or a wake-up was lost: what the watchdog saw.
     Hung(String),
+    /// Something that always holds did not: what. A fault of the engine, or of an operator that hands on what it must not.
+    Broken(String),
 }
 
 /// One run of a process.
@@ -50,6 +58,8 @@ pub struct Run {
     pub took: Duration,
     /// What happened.
     pub trace: Trace,
+    /// The same for people, where the simulation was watched.
+    pub notes: Vec<Note>,
 }
 
 impl fmt::Display for Run {
@@ -67,6 +77,10 @@ pub struct Simulation {
     before: Mutex<(u64, Duration)>,
     max_steps: u64,
     max_time: Duration,
+    /// Drawn, where the job's own options do not count.
+    setting: Option<Setting>,
+    /// Whether what happens is noted for people.
+    watched: bool,
 }
 
 impl Simulation {
@@ -76,7 +90,26 @@ impl Simulation {
         let dying = disk.clone();
         let on_death: Vec<OnDeath> = vec![Box::new(move || dying.crash())];
         let (max_steps, max_time) = (100_000, Duration::from_secs(600));
-        Simulation { seed, disk, on_death: Mutex::new(on_death), before: Mutex::default(), max_steps, max_time }
+        Simulation {
+            seed,
+            disk,
+            on_death: Mutex::new(on_death),
+            before: Mutex::default(),
+            max_steps,
+            max_time,
+            setting: None,
+            watched: false,
+        }
+    }
+
+    /// Runs jobs in a setting that was drawn; a watched one notes what happens.
+    pub(super) fn set_in(self, setting: Setting, watched: bool) -> Self {
+        Simulation { setting: Some(setting), watched, ..self }
+    }
+
+    /// Does something when a process dies.
+    pub(super) fn on_death(&self, die: impl Fn() + Send + 'static) {
+        self.on_death.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(die));
     }
 
     /// Sets after how many steps, and after how much virtual time, a process counts as hung. Default: 100,000, ten minutes.
@@ -84,6 +117,37 @@ impl Simulation {
     pub fn bounds(mut self, steps: u64, time: Duration) -> Self {
         (self.max_steps, self.max_time) = (steps, time);
         self
+    }
+
+    /// Plans what goes wrong, from now on, in all processes; what was planned so before is forgotten.
+    ///
+    /// ```
+    /// use tidegate::testing::{CrashPoint, Calamity, End, FaultPlan, PlannedFault, Scripted, Simulation};
+    /// use tidegate::{Job, Restart, millis};
+    ///
+    /// let plan = FaultPlan::new().and(PlannedFault::at(CrashPoint::AllAcked, 1, Calamity::Death));
+    /// let sim = Simulation::new(7).faults(plan);
+    /// let out = sim.sink();
+    /// let job = || {
+    ///     let job = Job::new("job").store(sim.disk().store());
+    ///     job.source("numbers", Scripted::new([(0..100u64).collect()])).sink("out", out.clone());
+    ///     job
+    /// };
+    /// assert!(matches!(sim.run(job()).end, End::Died));
+    /// assert!(out.committed().is_empty());
+    /// assert!(matches!(sim.run(job()).end, End::Finished(_)));
+    /// assert_eq!(out.committed(), (0..100).collect::<Vec<u64>>());
+    /// assert!(sim.fates().iter().all(|fate| fate.fired));
+    /// ```
+    #[must_use]
+    pub fn faults(self, plan: FaultPlan) -> Self {
+        self.disk.arm(plan);
+        self
+    }
+
+    /// What became of the planned faults, in the plan's order.
+    pub fn fates(&self) -> Vec<Fate> {
+        self.disk.fates()
     }
 
     /// The disk for the job's store.
@@ -126,10 +190,15 @@ impl Simulation {
             Ok(runtime) => runtime,
             Err(error) => return refused(Error::Engine(format!("no runtime for the simulation: {error}"))),
         };
-        let spec = JobSpec { hash_seed: Some(self.seed), ..job.into_spec() };
-        let life = Life { dies_at, max_steps: self.max_steps };
+        let spec = match &self.setting {
+            Some(setting) => setting.of(job, &self.disk),
+            None => job.into_spec(),
+        };
+        let spec = JobSpec { hash_seed: Some(self.seed), ..spec };
+        let stall_one_in = self.setting.as_ref().map_or(STALL_ONE_IN, |setting| setting.stall_one_in);
+        let life = Life { dies_at, max_steps: self.max_steps, stall_one_in, watched: self.watched };
         let seed = self.seed.wrapping_add(number.wrapping_mul(0x9e37_79b9));
-        let run = runtime.block_on(live(spec, seed, life, (elapsed, self.max_time), script));
+        let run = runtime.block_on(live(spec, seed, life, &self.disk, (elapsed, self.max_time), script));
         self.bury(&run, runtime);
         *before = (number + 1, elapsed + run.took);
         run
@@ -137,7 +206,8 @@ impl Simulation {
 
     /// What outlives a process that died forgets what was not synced, before anything of the process is dropped.
     fn bury(&self, run: &Run, runtime: Runtime) {
-        if let End::Died | End::Hung(_) = run.end {
+        self.disk.used_by(None);
+        if let End::Died | End::Hung(_) | End::Broken(_) = run.end {
             self.on_death.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|die| die());
         }
         drop(runtime);
@@ -151,38 +221,58 @@ impl fmt::Debug for Simulation {
 }
 
 fn refused(error: Error) -> Run {
-    Run { end: End::Failed(error), steps: 0, took: Duration::ZERO, trace: Trace::default() }
+    Run { end: End::Failed(error), steps: 0, took: Duration::ZERO, trace: Trace::default(), notes: Vec::new() }
 }
 
 /// A process from its start to its end.
-async fn live<F>(spec: JobSpec, seed: u64, life: Life, time: (Duration, Duration), script: impl FnOnce(JobHandle) -> F) -> Run
+async fn live<F>(
+    mut spec: JobSpec,
+    seed: u64,
+    life: Life,
+    disk: &Disk,
+    time: (Duration, Duration),
+    script: impl FnOnce(JobHandle) -> F,
+) -> Run
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let (born, (before, max_time)) = (tokio::time::Instant::now(), time);
-    let process = Process::new(seed, life);
+    let process = Process::new(seed, life, disk.clone());
+    disk.used_by(Some(process.clone()));
+    spec.store = spec.store.map(|store| -> Arc<dyn Store> { Arc::new(SimStore::new(store, process.clone())) });
+    spec.hooks = Hooks::new(process.clone());
     tokio::spawn(Scheduler::new(process.clone()));
     let executor = Arc::new(SimExecutor::new(process.clone(), Arc::new(SimClock::new(before))));
-    let ended = tokio::time::timeout(max_time, first(run_job(spec, executor, script), process.halting.notified())).await;
+    let ended =
+        tokio::time::timeout(max_time, first(run_job(spec, executor, &process, script), process.halting.notified())).await;
     let (halt, steps, trace) = process.end();
+    let notes = process.take_notes();
     let end = match (halt, ended) {
         (Some(Halt::Died), _) => End::Died,
         (Some(Halt::Stuck(text)), _) => End::Hung(text),
+        (Some(Halt::Broken(text)), _) => End::Broken(text),
         (None, Err(_)) => End::Hung(format!("nothing ends it, in {max_time:?} of virtual time")),
         (None, Ok(Some(end))) => told(end),
         (None, Ok(None)) => End::Hung("it halted for no reason".into()),
     };
-    Run { end, steps, took: born.elapsed(), trace }
+    Run { end, steps, took: born.elapsed(), trace, notes }
 }
 
-async fn run_job<F>(spec: JobSpec, executor: Arc<SimExecutor>, script: impl FnOnce(JobHandle) -> F) -> Result<JobSummary>
+async fn run_job<F>(
+    spec: JobSpec,
+    executor: Arc<SimExecutor>,
+    process: &Process,
+    script: impl FnOnce(JobHandle) -> F,
+) -> Result<JobSummary>
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let launched = launch(spec, executor).await?;
     let handle = JobHandle::new(&launched);
     let script = tokio::spawn(script(handle.clone()));
-    if let Some((_, root)) = launched.root {
+    if let Some((root, end)) = launched.root {
+        process.rooted(root);
+        let root = end;
         root.await.map_err(|error| Error::Engine(format!("the root of the job panicked: {error}")))?;
     }
     launched.status.publish();

@@ -14,15 +14,15 @@ use super::pane::Pane;
 use super::trigger::{Trigger, TriggerContext};
 use super::windowed::Windowed;
 use crate::chain::{Folding, Outs, Stepwise};
-use crate::config::BATCH_RECORDS;
 use crate::error::{BoxError, Result};
 use crate::frame::Keyed;
+use crate::hook::Callback;
 use crate::ids::Uid;
 use crate::key::{Key, KeyGroups};
 use crate::metrics::Counter;
 use crate::operator::{Cx, OpId, OperatorPart, Side, Signal};
 use crate::snapshot::RestoredOperator;
-use crate::state::{KeyHasher, KeyedState, MarkedTables};
+use crate::state::{Counted, KeyHasher, KeyedState, LATE_DROPPED, MarkedTables};
 use crate::time::Timestamp;
 
 /// The name of the state that keeps the panes of all windows.
@@ -65,7 +65,8 @@ pub(crate) struct WindowOperator<K, F: Folding, A, G: Trigger> {
     name: Name,
     rules: Rules<F, A, G>,
     live: LiveWindows<K, PaneOf<F, G>>,
-    late: Late<F::In>,
+    late: Option<Side<F::In>>,
+    dropped: Counted,
     tables: MarkedTables<K>,
     /// What a checkpoint kept under other names.
     others: KeyedState<K>,
@@ -90,8 +91,9 @@ where
         let tables = MarkedTables::new(WINDOWS, groups, owned.clone(), hasher.clone());
         let mut live = LiveWindows::new(rules.lateness, restored.watermark);
         tables.restore(&mut restored.states, |span, hash, key, pane| put(&mut live, &tables, span, (hash, key), pane))?;
+        let dropped = Counted::open(LATE_DROPPED, late.dropped, &mut restored.states)?;
         let others = KeyedState::new(groups, owned, hasher, restored.states);
-        Ok(WindowOperator { name, rules, live, late, tables, others })
+        Ok(WindowOperator { name, rules, live, late: late.side, dropped, tables, others })
     }
 
     /// Adds a record to a window that is alive or comes alive.
@@ -124,10 +126,10 @@ where
     }
 
     #[cold]
-    fn too_late(&self, value: F::In, time: Timestamp, outs: &mut Results<K, F>) {
-        match self.late.side {
+    fn too_late(&mut self, value: F::In, time: Timestamp, outs: &mut Results<K, F>) {
+        match self.late {
             Some(side) => outs.sides.push(side, value, time),
-            None => self.late.dropped.add(1),
+            None => self.dropped.one(),
         }
     }
 
@@ -150,7 +152,7 @@ where
             if let Some(value) = value {
                 outs.main.push(Windowed { key: key.clone(), window, value }, time);
             }
-            outs.main.len() < BATCH_RECORDS
+            !outs.main_is_full()
         };
         let done = if last_time {
             live.table.walk(cursor, |key, pane| {
@@ -172,6 +174,7 @@ where
         let tables = self.live.iter_mut().map(|live| ((live.window.start, live.window.end), live.table.view())).collect();
         let mut views = self.others.view();
         views.push(self.tables.view(tables));
+        views.extend(self.dropped.view());
         cx.parts.push(OperatorPart { uid: self.name.uid.clone(), views, prepare: None });
     }
 }
@@ -258,7 +261,10 @@ where
     fn advance(&mut self, watermark: Timestamp, outs: &mut Results<K, F>, cx: &mut Cx) -> Result<bool, BoxError> {
         cx.enter(self.name.operator, "window");
         match self.live.due(watermark) {
-            Some(Due::Fire) => self.fire(watermark, outs),
+            Some(Due::Fire) => {
+                cx.reach(self.name.operator, Callback::Timer)?;
+                self.fire(watermark, outs);
+            }
             Some(Due::CleanUp) => self.live.clean_up(),
             None => {
                 self.live.watermark = self.live.watermark.max(watermark);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// The floors, the lowest first; on each, its rooms from left to right.
 const FLOORS: &[(&str, &[&str])] = &[
-    ("words", &["ids", "time", "error", "config", "metrics"]),
+    ("words", &["ids", "time", "error", "config", "metrics", "hook"]),
     ("things", &["codec", "key", "frame"]),
     ("pipes and stores", &["channel", "timer", "state"]),
     ("contracts", &["snapshot", "operator", "source", "sink", "gate", "output"]),
@@ -35,6 +35,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("csv", &["connector"]),
     ("flate2", &["connector"]),
     ("glob", &["connector"]),
+    ("proptest", &["testing"]),
     ("tokio", &["executor", "actor", "job", "connector", "testing"]),
 ];
 

@@ -2,10 +2,14 @@
 
 mod checkpoints;
 mod common;
+mod counts;
 mod crash;
+mod faults;
 mod flow;
+mod flows;
 mod house;
 mod main_job;
+mod newcomer;
 mod restarts;
 mod sinks;
 mod state;

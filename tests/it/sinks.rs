@@ -280,7 +280,7 @@ fn f14_the_handles_of_two_tasks_are_each_committed_once_at_another_parallelism()
         let events = out.events();
         let again = events.iter().rposition(|event| matches!(event, SinkEvent::Recovered(..))).unwrap();
         let SinkEvent::Recovered(_, handles) = &events[again] else { unreachable!() };
-        assert_eq!(handles.len(), 4, "{events:?}");
+        assert!(handles.len() >= 4, "each task has two transactions at least: {events:?}");
         for handle in handles {
             let commits = events.iter().filter(|event| **event == SinkEvent::Committed(*handle)).count();
             assert_eq!(commits, 1, "{handle:?} at parallelism {parallelism}");

@@ -3,7 +3,7 @@
 use super::*;
 
 fn fail_manifests(store: &MemoryStore, fault: Fault) {
-    store.on_call(move |call| (call.kind == CallKind::Put && call.path.ends_with("manifest")).then_some(fault));
+    store.on_call(move |call| (call.kind == CallKind::Write && call.path.ends_with("manifest")).then_some(fault));
 }
 
 /// Checkpoint 1 is complete; the manifest of checkpoint 2 meets this fault.

@@ -28,7 +28,7 @@ fn a21_an_outcome_that_is_unknown_reuses_no_id() {
         let store = MemoryStore::new();
         let job = open(&store);
         let first = job.reserve_ids().unwrap();
-        store.on_call(move |call| (call.kind == CallKind::Put).then_some(fault));
+        store.on_call(move |call| (call.kind == CallKind::Write).then_some(fault));
         assert!(job.reserve_ids().is_err());
         store.heal();
         assert!(job.reserve_ids().unwrap().start >= first.end);

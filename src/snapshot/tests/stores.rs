@@ -111,7 +111,7 @@ fn errors_name_the_file_and_say_what_to_do() {
 /// What is seen after a put with this fault, before and after a crash, and what the put said.
 fn after(fault: Option<Fault>) -> (bool, bool, Option<bool>) {
     let store = MemoryStore::new();
-    store.on_call(move |call| if call.kind == CallKind::Put { fault } else { None });
+    store.on_call(move |call| if call.kind == CallKind::Write { fault } else { None });
     let error = match put(&store, "f", Put::New, "text") {
         Ok(_) => None,
         Err(Error::Store { maybe_done, .. }) => Some(maybe_done),

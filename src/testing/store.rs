@@ -1,0 +1,101 @@
+//! The store as a simulated process sees it: each call is a step, at which the process may die.
+//!
+//! Always: once the process is dead, no call has any effect.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::disk::DiskCall;
+use super::process::Process;
+use crate::error::{Error, Result, chain_text};
+use crate::hook::{CrashPoint, Hook, Point};
+use crate::snapshot::{Put, Store, StoreLock, WriteFn};
+
+/// Passes calls on while the process lives.
+#[derive(Debug)]
+pub(super) struct SimStore {
+    inner: Arc<dyn Store>,
+    process: Arc<Process>,
+}
+
+impl SimStore {
+    pub(super) fn new(inner: Arc<dyn Store>, process: Arc<Process>) -> Self {
+        SimStore { inner, process }
+    }
+
+    /// A call is about to be made.
+    fn step(&self, call: DiskCall, path: &str) -> Result<()> {
+        if self.process.store_called(call, path) {
+            return Ok(());
+        }
+        Err(self.failed("call", path, "the process is dead".into(), false))
+    }
+
+    fn failed(&self, action: &'static str, path: &str, cause: String, maybe_done: bool) -> Error {
+        Error::Store { action, path: self.inner.locate(path), cause, maybe_done }
+    }
+
+    /// What is there has changed: nothing that a checkpoint needs may be missing.
+    fn changed(&self) {
+        if let Some(missing) = self.process.disk().missing_file() {
+            self.process.broken(format!("{missing} is missing, and its checkpoint's manifest is there"));
+        }
+    }
+}
+
+impl Store for SimStore {
+    fn lock(&self, path: &str) -> Result<StoreLock> {
+        self.step(DiskCall::Lock, path)?;
+        self.inner.lock(path)
+    }
+
+    fn put(&self, path: &str, put: Put, write: &mut WriteFn<'_>) -> Result<u64> {
+        self.step(DiskCall::Put, path)?;
+        let size = self.inner.put(path, put, write)?;
+        if path.ends_with("/manifest") {
+            self.changed();
+            let reached = self.process.reach(Point::Crash(CrashPoint::ManifestRenamed));
+            reached.map_err(|error| self.failed("write", path, chain_text(&*error), true))?;
+        }
+        Ok(size)
+    }
+
+    fn size(&self, path: &str) -> Result<Option<u64>> {
+        self.step(DiskCall::Read, path)?;
+        self.inner.size(path)
+    }
+
+    fn read(&self, path: &str, range: Range<u64>) -> Result<Vec<u8>> {
+        self.step(DiskCall::Read, path)?;
+        self.inner.read(path, range)
+    }
+
+    fn list(&self, dir: &str) -> Result<Vec<String>> {
+        self.step(DiskCall::List, dir)?;
+        self.inner.list(dir)
+    }
+
+    fn delete(&self, path: &str) -> Result<()> {
+        self.step(DiskCall::Delete, path)?;
+        let deleted = self.inner.delete(path);
+        self.changed();
+        deleted
+    }
+
+    fn delete_all(&self, dir: &str) -> Result<()> {
+        self.step(DiskCall::Delete, dir)?;
+        let deleted = self.inner.delete_all(dir);
+        self.changed();
+        deleted
+    }
+
+    fn clean(&self, dir: &str) -> Result<()> {
+        self.step(DiskCall::Delete, dir)?;
+        self.inner.clean(dir)
+    }
+
+    fn locate(&self, path: &str) -> PathBuf {
+        self.inner.locate(path)
+    }
+}
