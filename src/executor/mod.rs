@@ -5,6 +5,8 @@
 
 mod driver;
 mod pool;
+#[cfg(test)]
+mod stress_tests;
 
 use std::future::Future;
 use std::pin::Pin;

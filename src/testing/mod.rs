@@ -30,6 +30,7 @@ mod executor;
 mod fault;
 #[doc(hidden)]
 pub mod fuzzing;
+mod machines;
 mod process;
 mod recording;
 mod rng;

@@ -112,12 +112,3 @@ fn complete(job: &JobStore, id: u64) -> Manifest {
 fn latest_id(job: &JobStore) -> Option<u64> {
     job.latest().unwrap().map(|manifest| manifest.id().0)
 }
-
-/// The bytes of a snapshot file and of its manifest.
-#[cfg(feature = "testing")]
-pub(super) fn written_bytes() -> (Vec<u8>, Vec<u8>) {
-    let store = MemoryStore::new();
-    let manifest = complete(&open(&store), 1);
-    let file = format!("job/chk-1/{}", manifest.files[0].name);
-    (store.get(&file).unwrap().unwrap(), store.get("job/chk-1/manifest").unwrap().unwrap())
-}
