@@ -44,9 +44,9 @@ proptest! {
         let (of, bytes) = pick.get(&samples);
         let mut bytes = bytes.clone();
         bytes.truncate(bytes.len().saturating_sub(cut));
-        for (at, byte) in patches.into_iter().filter(|_| !bytes.is_empty()) {
-            let at = at % bytes.len();
-            bytes[at] = byte;
+        let len = bytes.len();
+        for (at, byte) in patches.into_iter().filter(|_| len > 0) {
+            bytes[at % len] = byte;
         }
         TARGETS.iter().filter(|(name, _)| name == of).for_each(|(name, target)| within_bounds(name, &bytes, *target));
     }

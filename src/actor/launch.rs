@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::keeper::UNKEPT_IDS;
 use super::root::{Common, Root, RootArgs, RootMsg};
 use super::status::{JobEnd, JobStatus};
+use super::views::Views;
 use crate::config::{Checkpoints, Restart};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
@@ -103,8 +104,10 @@ pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result
         },
     };
     plan.groups = beginning.groups;
+    let checkpoints = spec.checkpoints.unwrap_or_else(Checkpoints::manual);
     let common = Common {
         job: spec.name.into(),
+        views: Arc::new(Views::new(&checkpoints, &plan.regions)),
         plan: Arc::new(plan),
         store: beginning.store,
         hasher: beginning.hasher,
@@ -115,7 +118,7 @@ pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result
     };
     let args = RootArgs {
         common: Arc::new(common),
-        checkpoints: spec.checkpoints.unwrap_or_else(Checkpoints::manual),
+        checkpoints,
         restore: beginning.restore,
         retained: beginning.retained,
         ids: beginning.ids,

@@ -21,6 +21,7 @@ mod restore;
 mod root;
 mod shell;
 mod status;
+mod views;
 
 pub(crate) use launch::{JobSpec, Keeps, Launched, check, launch};
 pub(crate) use post::post;

@@ -12,7 +12,7 @@ use super::coordinator::CoordinatorMsg;
 use super::keeper::{KeeperMsg, Part, guarded};
 use super::post::post;
 use super::presence::Presence;
-use super::restore::RestorePoint;
+use super::restore::{RestorePoint, Wanted};
 use super::root::{Common, RootMsg};
 use super::shell::Shell;
 use crate::channel::LaneSender;
@@ -160,10 +160,10 @@ impl RegionState {
             }
         }
         (self.abandoned, self.point, self.finishing) = (false, point, None);
-        let (common, tasks, myself) = (self.args.common.clone(), self.args.tasks.clone(), myself.clone());
+        let (common, region, tasks, myself) = (self.args.common.clone(), self.args.id, self.args.tasks.clone(), myself.clone());
         self.args.common.executor.offload(Box::new(move || {
-            let (plan, job, store) = (&common.plan, &common.job, common.store.clone());
-            let restore = guarded(|| RestorePoint::prepare(plan, &tasks, job, store, point, attempt)).map(Arc::new);
+            let wanted = Wanted { common: &common, region, tasks: &tasks, point, attempt };
+            let restore = guarded(|| RestorePoint::prepare(&wanted)).map(Arc::new);
             post(&myself, RegionMsg::Prepared { attempt, restore });
         }));
     }

@@ -12,6 +12,7 @@ use super::keeper::{Keeper, KeeperArgs, KeeperMsg};
 use super::post::post;
 use super::region::{RegionArgs, RegionMsg, RegionSupervisor};
 use super::status::{JobEnd, JobStatus};
+use super::views::Views;
 use crate::checkpoint::{self, Start};
 use crate::config::{Checkpoints, Restart};
 use crate::error::{Error, Result};
@@ -43,6 +44,8 @@ pub(crate) struct Common {
     pub(crate) job: Arc<str>,
     pub(crate) plan: Arc<Plan>,
     pub(crate) store: Option<Arc<JobStore>>,
+    /// What may be restored without reading files.
+    pub(crate) views: Arc<Views>,
     pub(crate) hasher: KeyHasher,
     pub(crate) restart: Restart,
     pub(crate) epoch: u64,
@@ -123,7 +126,8 @@ async fn start(args: RootArgs, myself: &ActorRef<RootMsg>) -> Result<RootState, 
     let coordinator = CoordinatorArgs { options: checkpoints, start, reserved_up_to: ids.1, clock, status };
     let (coordinator, _) = Actor::spawn_linked(None, CoordinatorActor, coordinator, myself.get_cell()).await?;
     let (store, executor) = (common.store.clone(), common.executor.clone());
-    let keeper = KeeperArgs { store, epoch: common.epoch, coordinator: coordinator.clone(), executor };
+    let keeper =
+        KeeperArgs { store, views: common.views.clone(), epoch: common.epoch, coordinator: coordinator.clone(), executor };
     let (keeper, _) = Actor::spawn_linked(None, Keeper, keeper, myself.get_cell()).await?;
     let mut regions = Vec::new();
     for (id, tasks) in region_ids.iter().zip(&common.plan.regions) {

@@ -14,7 +14,7 @@ use super::reader::{SnapshotReader, parse_section};
 use super::restore::Share;
 use super::sealed::{SEAL_BYTES, seal_of, unseal};
 use super::store::Store;
-use crate::error::{BoxError, Result};
+use crate::error::{BoxError, Error, Result};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::state::{Block, StateView};
 use crate::time::Timestamp;
@@ -117,11 +117,12 @@ pub(crate) fn written(views: Vec<Arc<dyn StateView>>) -> Result<Written> {
     let whole = Share { index: 0, parallelism: 1 };
     let restored = job.load_operator(&manifest, &Uid::new("counts"), whole)?;
     let states = restored.into_iter().flat_map(|operator| operator.states.states.into_values());
+    let blocks = states.map(|(_, kept)| kept.into_blocks()).collect::<Result<Vec<_>, _>>();
     let bytes = |path: &str| Ok(store.get(path)?.unwrap_or_default());
     Ok(Written {
         snapshot_file: bytes(&job.checkpoint_path(id, &name))?,
         manifest: bytes(&job.checkpoint_path(id, "manifest"))?,
         documents: ["job/job", "job/epoch", "job/finished"].into_iter().map(bytes).collect::<Result<_>>()?,
-        blocks: states.flat_map(|(_, blocks)| blocks).collect(),
+        blocks: blocks.map_err(|error| Error::Engine(error.to_string()))?.concat(),
     })
 }

@@ -29,5 +29,5 @@ pub use of_key::{KeyState, KeyTimers};
 pub(crate) use restore::table as read_table;
 pub(crate) use table::{KeyHasher, KeyedTable};
 pub(crate) use timers::{DueTimer, TIMERS, Timers};
-pub(crate) use view::{Block, RestoredStates, StateDescriptor, StateKind, StateView};
+pub(crate) use view::{Block, Kept, RestoredStates, StateDescriptor, StateKind, StateView};
 pub(crate) use walk::Cursor;

@@ -64,11 +64,11 @@ fn contents(table: &Table) -> BTreeMap<u64, u64> {
 }
 
 fn read(blocks: Vec<Block>, max: u16, owned: Range<u16>) -> crate::Result<Table> {
-    restore::table("count", blocks, KeyGroups::new(max), owned, &hasher())
+    restore::table("count", blocks.into(), KeyGroups::new(max), owned, &hasher())
 }
 
 fn stored(name: &str, blocks: Vec<Block>) -> RestoredStates {
-    RestoredStates { states: BTreeMap::from([(name.to_string(), (descriptor(name), blocks))]) }
+    RestoredStates { states: BTreeMap::from([(name.to_string(), (descriptor(name), blocks.into()))]) }
 }
 
 fn states(restored: RestoredStates) -> KeyedState<u64> {
@@ -135,7 +135,7 @@ fn entries_are_found_where_some_segments_split_far_more_often_than_others() {
         grown.insert(skewed(&key), &key, key);
     }
     let blocks = blocks(&grown.view().described(descriptor("count")));
-    let restored = restore::table("count", blocks, groups, 0..4, &(Arc::new(skewed) as KeyHasher<u64>)).unwrap();
+    let restored = restore::table("count", blocks.into(), groups, 0..4, &(Arc::new(skewed) as KeyHasher<u64>)).unwrap();
     for table in [grown, restored] {
         assert_eq!(table.len() as u64, n);
         assert!((0..n).all(|key| table.get(skewed(&key), &key) == Some(&key)));
@@ -299,8 +299,8 @@ fn c22_damaged_blocks_are_errors_that_name_the_state_and_the_group() {
 fn a_list_is_read_back_as_it_was_written() {
     let items: Vec<(String, u64)> = (0..1000).map(|n| (format!("split-{n}"), n)).collect();
     let view = ListView::new("splits", items.clone());
-    let stored = (view.descriptor().clone(), blocks(&view));
-    assert!(stored.1.iter().all(|block| block.group.is_none()));
+    assert!(blocks(&view).iter().all(|block| block.group.is_none()));
+    let stored = (view.descriptor().clone(), blocks(&view).into());
     assert_eq!(read_list::<(String, u64)>("splits", Some(stored.clone())).unwrap(), items);
     assert!(read_list::<u64>("splits", Some(stored)).unwrap_err().to_string().contains("'splits'"));
     assert!(read_list::<u64>("splits", None).unwrap().is_empty());
@@ -445,6 +445,6 @@ proptest! {
         let block = Block { group: Some(KeyGroup(0)), entries, bytes };
         drop(read(vec![block.clone()], 4, 0..4));
         drop(restore::list::<u64>("list", vec![Block { group: None, ..block.clone() }]));
-        drop(restore::table::<String, Vec<(u8, String)>>("text", vec![block], KeyGroups::new(4), 0..4, &(Arc::new(|_: &String| 0u64) as KeyHasher<String>)));
+        drop(restore::table::<String, Vec<(u8, String)>>("text", vec![block].into(), KeyGroups::new(4), 0..4, &(Arc::new(|_: &String| 0u64) as KeyHasher<String>)));
     }
 }

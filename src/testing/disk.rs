@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::fault::Fault;
 use crate::api::Store;
 use crate::codec::Reader;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::CheckpointId;
 use crate::snapshot::{self, Call, CallKind, JobOptions, JobStore, MemoryStore, Share};
 
@@ -111,7 +111,8 @@ impl Disk {
         let mut found = DiskState::new();
         for uid in latest.operators.keys() {
             let Some(operator) = store.load_operator(&latest, uid, Share { index: 0, parallelism: 1 })? else { continue };
-            for (name, (_, blocks)) in operator.states.states {
+            for (name, (_, kept)) in operator.states.states {
+                let blocks = kept.into_blocks().map_err(|error| Error::Engine(format!("state '{name}': {error}")))?;
                 let entries: &mut BTreeSet<Vec<u8>> = found.entry((uid.to_string(), name)).or_default();
                 entries.extend(blocks.iter().flat_map(|block| entries_of(&block.bytes, block.entries)));
             }

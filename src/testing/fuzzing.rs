@@ -80,7 +80,7 @@ pub fn blocks(bytes: &[u8]) {
     let stored = vec![Block { group: group.flatten(), entries, bytes: bytes.to_vec() }];
     drop(table::<u64, u64>(stored.clone()));
     drop(table::<String, Vec<Option<i64>>>(stored.clone()));
-    drop(read_list::<(String, u64)>(STATE, Some((described(STATE, StateKind::List), stored.clone()))));
+    drop(read_list::<(String, u64)>(STATE, Some((described(STATE, StateKind::List), stored.clone().into()))));
     drop(restore_timers(stored.clone()));
     drop(restore_panes(stored.clone()));
     for index in 0..3 {
@@ -102,19 +102,19 @@ pub(super) fn described(name: &str, kind: StateKind) -> StateDescriptor {
 
 fn table<K, V>(stored: Vec<Block>) -> Result<KeyedTable<K, V>>
 where
-    K: Clone + Eq + std::hash::Hash + serde::de::DeserializeOwned + 'static,
-    V: Clone + serde::de::DeserializeOwned,
+    K: Clone + Eq + std::hash::Hash + Send + Sync + serde::Serialize + serde::de::DeserializeOwned + 'static,
+    V: Clone + Send + Sync + serde::Serialize + serde::de::DeserializeOwned + 'static,
 {
-    read_table(STATE, stored, ONE_GROUP, 0..1, &hasher())
+    read_table(STATE, stored.into(), ONE_GROUP, 0..1, &hasher())
 }
 
 fn restore_timers(stored: Vec<Block>) -> Result<Timers<u64>> {
-    Timers::new(ONE_GROUP, 0..1, &hasher(), Some((described(TIMERS, StateKind::Timers), stored)))
+    Timers::new(ONE_GROUP, 0..1, &hasher(), Some((described(TIMERS, StateKind::Timers), stored.into())))
 }
 
 fn restore_panes(stored: Vec<Block>) -> Result<u64> {
     let mut restored = RestoredStates::default();
-    restored.states.insert(STATE.into(), (described(STATE, StateKind::Window), stored));
+    restored.states.insert(STATE.into(), (described(STATE, StateKind::Window), stored.into()));
     let mut panes = 0;
     MarkedTables::<u64>::new(STATE, ONE_GROUP, 0..1, hasher()).restore(
         &mut restored,
@@ -200,7 +200,10 @@ mod tests {
         assert_eq!(probe::with_seal(&written.manifest), written.manifest);
         let [counts, panes, splits, timers] = written.blocks.try_into().unwrap();
         assert_eq!(table::<u64, u64>(vec![counts]).unwrap().len(), 20);
-        assert_eq!(read_list::<(String, u64)>("x", Some((described("x", StateKind::List), vec![splits]))).unwrap().len(), 2);
+        assert_eq!(
+            read_list::<(String, u64)>("x", Some((described("x", StateKind::List), vec![splits].into()))).unwrap().len(),
+            2
+        );
         assert!(restore_timers(vec![timers]).is_ok());
         assert!(restore_panes(vec![panes]).is_err(), "a pane of the sample is a number, not a list");
     }

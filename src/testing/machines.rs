@@ -111,7 +111,7 @@ fn spread(key: &u64) -> u64 {
 }
 
 fn restored(stored: Option<Vec<Block>>) -> Timers<u64> {
-    let stored = stored.map(|blocks| (super::fuzzing::described(TIMERS, crate::state::StateKind::Timers), blocks));
+    let stored = stored.map(|blocks| (super::fuzzing::described(TIMERS, crate::state::StateKind::Timers), blocks.into()));
     let timers = Timers::new(GROUPS, 0..GROUPS.max(), &(Arc::new(spread) as _), stored);
     timers.unwrap_or_else(|error| panic!("timers cannot be restored from their own view: {error}"))
 }

@@ -42,6 +42,7 @@ mod trace;
 pub use broker::{SinkEvent, TransactionId};
 pub use disk::{Disk, DiskCall, DiskFault, DiskState};
 pub use fault::Fault;
+pub use process::Restores;
 pub use recording::{Recorder, RecordingSink, SinkCall};
 pub use scripted::{ScriptReader, Scripted, SourceCall};
 pub use simulation::{End, Run, Simulation};

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::rng::Rng;
 use super::trace::{Happening, Trace};
-use crate::executor::Running;
+use crate::executor::{RestoreFrom, Running};
 use crate::ids::TaskId;
 
 /// Why a process stopped before its job had ended.
@@ -30,6 +30,20 @@ pub(super) struct Life {
     pub(super) dies_at: Option<u64>,
     /// The step at which it counts as going round in circles.
     pub(super) max_steps: u64,
+    /// What its restarts take their state from.
+    pub(super) restores: Restores,
+}
+
+/// What restarts inside a simulated process take their state from, where the views of the last checkpoint are still in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Restores {
+    /// One or the other, as the seed decides for each restart.
+    #[default]
+    Drawn,
+    /// Those views.
+    FromMemory,
+    /// The checkpoint's files.
+    FromFiles,
 }
 
 pub(super) struct Process {
@@ -79,6 +93,16 @@ impl Process {
     /// A number below `bound`.
     pub(super) fn draw(&self, bound: usize) -> usize {
         self.inner().rng.below(bound)
+    }
+
+    /// What a restart takes its state from that could take it from memory.
+    pub(super) fn restore_from(&self) -> RestoreFrom {
+        match self.life.restores {
+            Restores::FromMemory => RestoreFrom::Memory,
+            Restores::FromFiles => RestoreFrom::Files,
+            Restores::Drawn if self.draw(2) == 0 => RestoreFrom::Memory,
+            Restores::Drawn => RestoreFrom::Files,
+        }
     }
 
     pub(super) fn note_offload(&self) -> u64 {

@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::clock::SimClock;
 use super::disk::Disk;
 use super::executor::SimExecutor;
-use super::process::{Halt, Life, Process};
+use super::process::{Halt, Life, Process, Restores};
 use super::recording::{RecordingSink, dies};
 use super::scheduler::Scheduler;
 use super::trace::Trace;
@@ -67,6 +67,7 @@ pub struct Simulation {
     before: Mutex<(u64, Duration)>,
     max_steps: u64,
     max_time: Duration,
+    restores: Restores,
 }
 
 impl Simulation {
@@ -76,13 +77,21 @@ impl Simulation {
         let dying = disk.clone();
         let on_death: Vec<OnDeath> = vec![Box::new(move || dying.crash())];
         let (max_steps, max_time) = (100_000, Duration::from_secs(600));
-        Simulation { seed, disk, on_death: Mutex::new(on_death), before: Mutex::default(), max_steps, max_time }
+        let (on_death, before, restores) = (Mutex::new(on_death), Mutex::default(), Restores::default());
+        Simulation { seed, disk, on_death, before, max_steps, max_time, restores }
     }
 
     /// Sets after how many steps, and after how much virtual time, a process counts as hung. Default: 100,000, ten minutes.
     #[must_use]
     pub fn bounds(mut self, steps: u64, time: Duration) -> Self {
         (self.max_steps, self.max_time) = (steps, time);
+        self
+    }
+
+    /// Sets what restarts inside a process take their state from. Default: drawn for each.
+    #[must_use]
+    pub fn restores(mut self, from: Restores) -> Self {
+        self.restores = from;
         self
     }
 
@@ -127,7 +136,7 @@ impl Simulation {
             Err(error) => return refused(Error::Engine(format!("no runtime for the simulation: {error}"))),
         };
         let spec = JobSpec { hash_seed: Some(self.seed), ..job.into_spec() };
-        let life = Life { dies_at, max_steps: self.max_steps };
+        let life = Life { dies_at, max_steps: self.max_steps, restores: self.restores };
         let seed = self.seed.wrapping_add(number.wrapping_mul(0x9e37_79b9));
         let run = runtime.block_on(live(spec, seed, life, (elapsed, self.max_time), script));
         self.bury(&run, runtime);

@@ -21,6 +21,10 @@ pub enum Happening {
     Offloaded(u64),
     /// It was done.
     Worked(u64),
+    /// A restart that could do either took its state from memory.
+    FromMemory,
+    /// It took its state from files.
+    FromFiles,
 }
 
 /// All that happened, each with its virtual time in milliseconds.
@@ -40,6 +44,8 @@ impl fmt::Display for Trace {
                 Happening::Ended(task) => writeln!(f, "  {at_ms} ms  task {task} ends")?,
                 Happening::Offloaded(work) => writeln!(f, "  {at_ms} ms  work {work} is handed over")?,
                 Happening::Worked(work) => writeln!(f, "  {at_ms} ms  work {work} is done")?,
+                Happening::FromMemory => writeln!(f, "  {at_ms} ms  a region restores from memory")?,
+                Happening::FromFiles => writeln!(f, "  {at_ms} ms  a region restores from files")?,
             }
         }
         Ok(())

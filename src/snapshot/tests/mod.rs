@@ -27,6 +27,10 @@ impl StateView for Blocks {
         &self.descriptor
     }
 
+    fn held_bytes(&self) -> u64 {
+        self.blocks.iter().map(|block| block.bytes.len() as u64).sum()
+    }
+
     fn write(&self, emit: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>) -> Result<(), BoxError> {
         self.blocks.iter().try_for_each(|block| emit(&mut block.clone()))
     }
