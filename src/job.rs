@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::actor::{JobEnd, JobSpec, JobStatus, Launched, RootMsg, RootRef, launch, post};
 use crate::error::{Error, Result};
-use crate::executor::{Executor, Pool, build_runtime};
+use crate::executor::{Pool, build_runtime};
 use crate::ids::CheckpointId;
 use crate::metrics::TimesSummary;
 
@@ -170,13 +171,20 @@ pub(crate) async fn start(spec: JobSpec, workers: Option<usize>) -> Result<JobHa
     told.await.unwrap_or_else(|_| Err(Error::Engine("the job's thread died while it started".into())))
 }
 
+/// The runtime of the job's thread, and the workers beside it.
+fn threads(job: &str, workers: Option<usize>) -> Result<(Runtime, Arc<Pool>)> {
+    let runtime = build_runtime()?;
+    let pool = Pool::start(job, workers, runtime.handle().clone())?;
+    Ok((runtime, Arc::new(pool)))
+}
+
 /// The job's own thread, from its start to its end.
 fn run(spec: JobSpec, workers: Option<usize>, tell: oneshot::Sender<Result<JobHandle>>) {
-    let runtime = match build_runtime(&spec.name, workers) {
-        Ok(runtime) => runtime,
+    let (runtime, pool) = match threads(&spec.name, workers) {
+        Ok(threads) => threads,
         Err(error) => return drop(tell.send(Err(error))),
     };
-    let executor: Arc<dyn Executor> = Arc::new(Pool::new(runtime.handle().clone()));
+    let executor = pool.clone();
     let status = runtime.block_on(async {
         let launched = match launch(spec, executor).await {
             Ok(launched) => launched,
@@ -194,6 +202,7 @@ fn run(spec: JobSpec, workers: Option<usize>, tell: oneshot::Sender<Result<JobHa
         Some(launched.status)
     });
     // Whoever hears of the end may start the job again at once: what it held is let go first.
+    pool.close(LET_GO);
     runtime.shutdown_timeout(LET_GO);
     if let Some(status) = status {
         status.publish();

@@ -261,7 +261,7 @@ impl RegionState {
             entrant.reach = Reach::Shell(shell);
         }
         let executor = &self.args.common.executor;
-        let driver = Driver { id, bell, uids: uids.to_vec(), clock: executor.clock(), pace: executor.pace() };
+        let driver = Driver { id, bell, uids: uids.to_vec(), clock: executor.clock(), steps: executor.steps() };
         let region = myself.clone();
         executor.spawn(
             id,

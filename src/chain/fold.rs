@@ -11,12 +11,13 @@ use crate::frame::{Batch, Keyed};
 use crate::ids::Uid;
 use crate::key::{Key, KeyGroups};
 use crate::operator::{Cx, Flow, Halt, Link, Next, OpId, OperatorPart, Signal, Stage};
-use crate::state::{Kept, KeyHasher, KeyedState, KeyedTable, RestoredStates, StateDescriptor, StateKind, read_table};
+use crate::state::{Kept, KeyHasher, KeyedState, KeyedTable, Place, RestoredStates, StateDescriptor, StateKind, read_table};
 
 /// The name of the state that keeps the accumulators.
 const ACCUMULATORS: &str = "accumulators";
 
-/// Records that are folded at a time while a view shares the table, so that a step stops soon after it has copied enough.
+/// Records whose keys are looked for together, so that they wait for memory together; and records that are folded at a time while a
+/// view shares the table, so that a step stops soon after it has copied enough.
 const PIECE: usize = 64;
 /// Segments copied for such a piece from which on more copies are to be expected.
 const COPYING: u64 = 4;
@@ -52,6 +53,8 @@ pub(crate) struct Fold<K, F: Folding> {
     stage: Stage<(K, F::Out)>,
     /// A view was taken, and writes copy what it shares.
     copying: bool,
+    /// Scratch: where the keys of a piece are.
+    places: Vec<Place>,
     /// Scratch: the records that are folded at a time meanwhile.
     piece: Batch<Keyed<K, F::In>>,
 }
@@ -83,6 +86,7 @@ impl<K: Key, F: Folding> Fold<K, F> {
             carried,
             stage: Stage::new(next),
             copying: false,
+            places: Vec::with_capacity(PIECE),
             piece: Batch::new(),
         })
     }
@@ -95,14 +99,22 @@ impl<K: Key, F: Folding> Fold<K, F> {
 }
 
 impl<K: Key, F: Folding> Fold<K, F> {
-    /// Folds what is in `batch` into the output.
+    /// Folds what is in `batch` into the output: looks for a piece's keys first, then folds.
     fn fold_all(&mut self, batch: &mut Batch<Keyed<K, F::In>>) {
         let (table, folding, out) = (&mut self.table, &*self.folding, &mut self.stage.out);
         out.values.reserve(batch.len());
-        for Keyed { hash, key, value } in batch.values.drain(..) {
-            let emitted = fold(table, folding, hash, &key, value);
-            out.values.push((key, emitted));
+        let mut records = batch.values.drain(..);
+        while records.len() > 0 {
+            self.places.clear();
+            let piece = records.as_slice().iter().take(PIECE);
+            self.places.extend(piece.map(|record| table.locate(record.hash, &record.key)));
+            let located = self.places.iter().zip(records.by_ref());
+            out.values.extend(located.map(|(place, Keyed { hash, key, value })| {
+                let emitted = fold(table, folding, *place, (hash, &key), value);
+                (key, emitted)
+            }));
         }
+        drop(records);
         std::mem::swap(&mut out.times, &mut batch.times);
         std::mem::swap(&mut out.marks, &mut batch.marks);
     }
@@ -155,7 +167,28 @@ where
 
 /// Folds one record.
 #[inline]
-fn fold<K: Key, F: Folding>(table: &mut KeyedTable<K, F::Acc>, folding: &F, hash: u64, key: &K, value: F::In) -> F::Out {
+fn fold<K: Key, F: Folding>(
+    table: &mut KeyedTable<K, F::Acc>,
+    folding: &F,
+    place: Place,
+    (hash, key): (u64, &K),
+    value: F::In,
+) -> F::Out {
+    if let Some(acc) = table.located_mut(place, key) {
+        folding.add(acc, value);
+        return folding.out(acc);
+    }
+    fold_elsewhere(table, folding, (hash, key), value)
+}
+
+/// Folds a record whose key is not in its slot's own table: it is new, or a view shares it.
+#[inline(never)]
+fn fold_elsewhere<K: Key, F: Folding>(
+    table: &mut KeyedTable<K, F::Acc>,
+    folding: &F,
+    (hash, key): (u64, &K),
+    value: F::In,
+) -> F::Out {
     if let Some(acc) = table.get_mut(hash, key) {
         folding.add(acc, value);
         return folding.out(acc);

@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -32,77 +32,50 @@ pub(crate) struct Driver {
     pub(crate) bell: Bell,
     pub(crate) uids: Vec<Uid>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) pace: Pace,
-}
-
-/// When a driver lets others have their turn.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    /// Steps in one go.
+    /// After how many of them others have their turn.
     pub(crate) steps: usize,
-    /// Turns in which there is nothing to do before the driver sleeps: to be woken costs more than some looks.
-    pub(crate) idle_turns: usize,
 }
 
-/// What a driver remembers from turn to turn.
-#[derive(Default)]
-struct Rest {
-    alarm: Option<Pin<Box<Sleep>>>,
-    /// Turns in a row in which there was nothing to do.
-    idle_turns: usize,
-}
+/// Rings when there is something to do again.
+type Alarm = Pin<Box<Sleep>>;
 
 /// Drives a task to its end, and hands it back to be dropped.
 pub(crate) async fn drive(driver: Driver, mut task: Task) -> (Ending, Task) {
-    let mut rest = Rest::default();
-    let ending = poll_fn(|cx| driver.turn(&mut task, &mut rest, cx)).await;
+    let mut alarm = None;
+    let ending = poll_fn(|cx| driver.turn(&mut task, &mut alarm, cx)).await;
     (ending, task)
 }
 
 impl Driver {
     /// One turn: some steps, until the task has nothing to do or others should have theirs.
-    fn turn(&self, task: &mut Task, rest: &mut Rest, cx: &mut Context<'_>) -> Poll<Ending> {
-        let (mut registered, mut left) = (false, self.pace.steps);
+    fn turn(&self, task: &mut Task, alarm: &mut Option<Alarm>, cx: &mut Context<'_>) -> Poll<Ending> {
+        let (mut registered, mut left) = (false, self.steps);
         while left > 0 {
             let until = match self.step(task, cx) {
                 Err(ending) => return Poll::Ready(ending),
                 Ok(Progress::Done) => return Poll::Ready(Ending::Done),
                 Ok(Progress::Ready) => {
-                    (left, rest.idle_turns) = (left - 1, 0);
+                    left -= 1;
                     continue;
                 }
                 Ok(Progress::Idle(until)) => until,
                 Ok(Progress::Blocked) => None,
             };
-            if rest.idle_turns < self.pace.idle_turns {
-                rest.idle_turns += 1;
-                break;
-            }
             if !registered {
                 self.bell.register(cx.waker());
                 registered = true;
-            } else if self.falls_asleep(until, &mut rest.alarm, cx) {
+            } else if self.falls_asleep(until, alarm, cx) {
                 return Poll::Pending;
             } else {
                 left -= 1;
             }
         }
-        self.yield_turn(cx)
-    }
-
-    /// Lets others have their turn, and comes back.
-    fn yield_turn(&self, cx: &mut Context<'_>) -> Poll<Ending> {
-        if self.pace.idle_turns == 0 {
-            cx.waker().wake_by_ref();
-        } else {
-            // Behind what the worker has to do; waking by hand would wake another worker for it.
-            let _comes_back = pin!(tokio::task::yield_now()).poll(cx);
-        }
+        cx.waker().wake_by_ref();
         Poll::Pending
     }
 
     /// Sets the alarm; false if it would ring at once.
-    fn falls_asleep(&self, until: Option<Moment>, sleep: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> bool {
+    fn falls_asleep(&self, until: Option<Moment>, set: &mut Option<Alarm>, cx: &mut Context<'_>) -> bool {
         let Some(until) = until else { return true };
         let left = until.since(self.clock.now());
         if left.is_zero() {
@@ -110,7 +83,7 @@ impl Driver {
         }
         let mut alarm = Box::pin(tokio::time::sleep(left));
         let asleep = alarm.as_mut().poll(cx).is_pending();
-        *sleep = Some(alarm);
+        *set = Some(alarm);
         asleep
     }
 

@@ -3,8 +3,10 @@
 //! Always: the same driver drives the same tasks in both; only who is stepped next, what time it is and where blocking work runs
 //! differ.
 
+mod driven;
 mod driver;
 mod pool;
+mod queues;
 #[cfg(test)]
 mod stress_tests;
 
@@ -12,7 +14,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub(crate) use driver::{Driver, Ending, Pace, drive};
+pub(crate) use driver::{Driver, Ending, drive};
 pub(crate) use pool::{Pool, build_runtime};
 
 use crate::ids::TaskId;
@@ -41,8 +43,8 @@ pub(crate) trait Executor: Send + Sync + std::fmt::Debug {
     /// The clock that everything is timed with.
     fn clock(&self) -> Arc<dyn Clock>;
 
-    /// When a driver lets others have their turn.
-    fn pace(&self) -> Pace;
+    /// After how many steps a driver lets others have their turn.
+    fn steps(&self) -> usize;
 
     /// Where a restart takes its state from that could do either. Only a simulator ever prefers the files.
     fn restore_from(&self) -> RestoreFrom {

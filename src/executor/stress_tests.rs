@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::task::Waker;
 use std::time::Duration;
 
-use super::{Driver, Executor, Pace, Pool, build_runtime, drive};
+use super::{Driver, Executor, Pool, build_runtime, drive};
 use crate::channel::{Bell, EdgeSender, LaneSender, SendError, edge, lane};
 use crate::frame::{Batch, Close, Frame, InputState};
 use crate::gate::{Intake, Steps};
@@ -111,7 +111,7 @@ impl Link<u64> for Count {
 /// Puts a task on the pool; its lane is the caller's.
 fn start(
     pool: &Pool,
-    pace: Pace,
+    steps: usize,
     index: u32,
     bell: Bell,
     head: Box<dyn Head>,
@@ -135,7 +135,7 @@ fn start(
         }),
         offload: Box::new(|_, _| {}),
     });
-    let driver = Driver { id, bell, uids: Vec::new(), clock: pool.clock(), pace };
+    let driver = Driver { id, bell, uids: Vec::new(), clock: pool.clock(), steps };
     pool.spawn(id, Box::pin(async move { tell(format!("{:?}", drive(driver, task).await.0)) }));
     commands
 }
@@ -157,18 +157,18 @@ fn listen(told: &Receiver<String>, counted: &AtomicU64, n: u64) -> String {
 }
 
 /// Sends `n` frames through an edge of depth 1.
-fn run(pace: Pace, n: u64) {
-    let runtime = build_runtime("stress", Some(2)).unwrap();
-    let pool = Pool::new(runtime.handle().clone());
+fn run(workers: usize, steps: usize, n: u64) {
+    let runtime = build_runtime().unwrap();
+    let pool = Pool::start("stress", Some(workers), runtime.handle().clone()).unwrap();
     let (at_sender, at_receiver) = (Bell::default(), Bell::default());
     let (tx, rx) = edge(1, at_sender.clone(), at_receiver.clone());
     let counted = Arc::new(AtomicU64::new(0));
     let (say, told) = channel();
     let tell = move |word| drop(say.send(word));
     let gate = Gated::new(Intake::new(vec![rx], Timestamp::NONE), Box::new(Count(counted.clone())));
-    let receiver = start(&pool, pace, 1, at_receiver, Box::new(gate), tell.clone());
+    let receiver = start(&pool, steps, 1, at_receiver, Box::new(gate), tell.clone());
     let pump = Pump { edge: tx, held: None, next: 0, n };
-    let sender = start(&pool, pace, 0, at_sender, Box::new(pump), tell);
+    let sender = start(&pool, steps, 0, at_sender, Box::new(pump), tell);
     let ended: Vec<String> = (0..2).map(|_| listen(&told, &counted, n)).collect();
     assert_eq!(ended, ["ended", "ended"]);
     assert_eq!(counted.load(Ordering::Relaxed), n);
@@ -177,6 +177,7 @@ fn run(pace: Pace, n: u64) {
     sender.send(Command::Release);
     let released: Vec<String> = (0..2).map(|_| listen(&told, &counted, n)).collect();
     assert_eq!(released, ["Done", "Done"]);
+    pool.close(FOR_EVER);
 }
 
 fn frames() -> u64 {
@@ -184,15 +185,19 @@ fn frames() -> u64 {
     asked.map_or(FRAMES, |frames| frames.parse().expect("TIDEGATE_STRESS_FRAMES is a number of frames"))
 }
 
-/// Without a second look before it sleeps, a task sleeps for nearly every frame.
+/// Both tasks turn often, and each worker may take the other's.
 #[test]
-fn no_wake_up_is_lost_between_tasks_that_sleep_at_once() {
-    run(Pace { steps: 64, idle_turns: 0 }, frames());
+fn no_wake_up_is_lost_between_tasks_on_two_workers() {
+    run(2, 1, frames());
 }
 
 #[test]
 fn no_wake_up_is_lost_at_the_pace_of_the_pool() {
-    let runtime = build_runtime("pace", Some(1)).unwrap();
-    let pace = Pool::new(runtime.handle().clone()).pace();
-    run(pace, frames());
+    run(2, 16, frames());
+}
+
+/// More workers than tasks, so that some of them always sleep.
+#[test]
+fn no_wake_up_is_lost_where_most_workers_sleep() {
+    run(4, 4, frames());
 }

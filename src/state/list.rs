@@ -32,6 +32,13 @@ impl<T> ListView<T> {
     }
 }
 
+#[cfg(test)]
+impl<T> ListView<T> {
+    pub(super) fn items(&self) -> &[T] {
+        &self.items
+    }
+}
+
 impl<T: Serialize + Send + Sync + 'static> StateView for ListView<T> {
     fn descriptor(&self) -> &StateDescriptor {
         &self.descriptor

@@ -18,6 +18,8 @@ mod view;
 mod walk;
 
 #[cfg(test)]
+mod kept_tests;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use keyed::KeyedState;
@@ -27,7 +29,7 @@ pub(crate) use marked::MarkedTables;
 pub(crate) use of_key::passed;
 pub use of_key::{KeyState, KeyTimers};
 pub(crate) use restore::table as read_table;
-pub(crate) use table::{KeyHasher, KeyedTable};
+pub(crate) use table::{KeyHasher, KeyedTable, Place};
 pub(crate) use timers::{DueTimer, TIMERS, Timers};
 pub(crate) use view::{Block, Kept, RestoredStates, StateDescriptor, StateKind, StateView};
 pub(crate) use walk::Cursor;

@@ -19,6 +19,13 @@ use super::table_view::TableView;
 /// Computes a key's hash again, when its segment splits or grows.
 pub(crate) type KeyHasher<K> = Arc<dyn Fn(&K) -> u64 + Send + Sync>;
 
+/// Where a key was found, to be looked at again soon: what is there then is checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    slot: usize,
+    bucket: usize,
+}
+
 /// The entries of one keyed state of one task.
 pub(crate) struct KeyedTable<K, V> {
     /// The number of slots that all key groups together would have.
@@ -109,6 +116,24 @@ impl<K: Eq, V> KeyedTable<K, V> {
         match find(table, hash, key) {
             None => self.get_elsewhere(slot, hash, key),
             found => found,
+        }
+    }
+
+    /// Where a key is in its slot's own table, if it is there. Several keys located one after another wait for memory together.
+    #[inline]
+    pub(crate) fn locate(&self, hash: u64, key: &K) -> Place {
+        let slot = self.slot(hash);
+        let table = self.tables.get(slot);
+        let bucket = table.and_then(|table| table.find_bucket_index(slot_hash(hash), |(other, _)| other == key));
+        Place { slot, bucket: bucket.unwrap_or(usize::MAX) }
+    }
+
+    /// The value of a key, to be changed, if it is still where it was located.
+    #[inline]
+    pub(crate) fn located_mut(&mut self, place: Place, key: &K) -> Option<&mut V> {
+        match self.tables.get_mut(place.slot)?.get_bucket_mut(place.bucket) {
+            Some((found, value)) if found == key => Some(value),
+            _ => None,
         }
     }
 

@@ -273,6 +273,23 @@ mod tests {
     }
 
     #[test]
+    fn d18_timers_that_are_kept_in_memory_are_taken_up_without_a_copy() {
+        let mut first = fresh();
+        for key in (0..50).rev() {
+            register(&mut first, key, Event, 10);
+            register(&mut first, key, Processing, 20);
+        }
+        let kept = Kept::View(first.view());
+        let mut restored = Timers::new(GROUPS, 0..8, &hasher(), Some((descriptor(), kept.clone()))).unwrap();
+        assert_eq!(restored.sets.copies(), 0);
+        assert_eq!(pop_all(&mut restored, Event, 10), pop_all(&mut first, Event, 10), "in the same order");
+        assert!(restored.sets.copies() > 0, "what fired is gone here, and not in what is kept");
+        let mut again = Timers::new(GROUPS, 0..8, &hasher(), Some((descriptor(), kept))).unwrap();
+        assert_eq!(pop_all(&mut again, Event, 10).len(), 50);
+        assert!(register(&mut again, 1, Event, 11));
+    }
+
+    #[test]
     fn c13_d18_timers_move_with_their_key_groups() {
         let mut written = Vec::new();
         for owned in [0..3, 3..8] {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::clock::SimClock;
 use super::process::Process;
 use super::trace::Happening;
-use crate::executor::{Executor, Pace, RestoreFrom, Running};
+use crate::executor::{Executor, RestoreFrom, Running};
 use crate::ids::TaskId;
 use crate::time::Clock;
 
@@ -52,8 +52,8 @@ impl Executor for SimExecutor {
         self.clock.clone()
     }
 
-    fn pace(&self) -> Pace {
-        Pace { steps: 1, idle_turns: 0 }
+    fn steps(&self) -> usize {
+        1
     }
 
     fn restore_from(&self) -> RestoreFrom {

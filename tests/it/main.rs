@@ -6,6 +6,7 @@ mod crash;
 mod flow;
 mod house;
 mod main_job;
+mod memory;
 mod real_crashes;
 mod restarts;
 mod sinks;
