@@ -104,7 +104,7 @@ fn f2_panics_at_drawn_records_on_real_threads_change_nothing() {
     let faults: Vec<Fault> = (0..PANICS as usize).map(|at| Fault::panic_at(1 + draw.below(at_most[at % 3]))).collect();
     let summary = run(describe(dir.path(), &faults));
     assert!(faults.iter().all(Fault::fired), "seed {seed}: {faults:?}");
-    assert!((2..=PANICS).contains(&u64::from(summary.restarts)), "seed {seed}: {} restarts", summary.restarts);
+    assert!((2..=PANICS).contains(&summary.restarts), "seed {seed}: {} restarts", summary.restarts);
     let (counted, windows) = expected();
     assert!(rows(&dir.path().join("out/counted")) == counted, "seed {seed}: the counted records");
     assert!(rows(&dir.path().join("out/windows")) == windows, "seed {seed}: the windows");
