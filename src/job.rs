@@ -31,6 +31,8 @@ pub struct JobSummary {
     pub failed_checkpoints: u64,
     /// Restarts of regions in this process.
     pub restarts: u64,
+    /// How many of them took their state from memory, and read no file: see [`crate::Checkpoints::keep_views`].
+    pub restarts_from_memory: u64,
     /// The latest complete checkpoint of this process.
     pub latest_checkpoint: Option<CheckpointId>,
     /// How long the complete checkpoints of this process took, from the moment when each was begun until its manifest was durable.
@@ -149,6 +151,7 @@ impl JobHandle {
             checkpoints: self.status.checkpoints.get(),
             failed_checkpoints: self.status.failed_checkpoints.get(),
             restarts: self.status.restarts.get(),
+            restarts_from_memory: self.status.restarts_from_memory.get(),
             latest_checkpoint: self.status.latest(),
             checkpoint_times: self.status.checkpoint_times.summary(),
             checkpoint_bytes: self.status.checkpoint_bytes.get(),

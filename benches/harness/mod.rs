@@ -98,7 +98,7 @@ fn print_medians(case: Case, contestants: &[Contestant<'_>], medians: &[f64]) {
 }
 
 /// The middle one, or the mean of the two in the middle; 0 of none.
-fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {

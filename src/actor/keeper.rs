@@ -1,7 +1,8 @@
 //! The keeper, or snapshot actor: everything that is written to the store while the job runs.
 //!
 //! Always: what is acknowledged is durable. The work is done on threads that may block; its outcome goes to the coordinator. A
-//! task's part is written while its presence is held, so that the task is not gone before.
+//! task's part is written while its presence is held, so that the task is not gone before. The views of what is complete may stay
+//! in memory, for a restart.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use super::presence::Presence;
 use super::region::RegionMsg;
 use super::root::RootMsg;
 use super::told::of_parts;
+use super::views::Views;
 use crate::checkpoint::{Event, Refusal, Written};
 use crate::error::{BoxError, Error, Result, chain_text, panic_text};
 use crate::executor::Executor;
@@ -66,6 +68,7 @@ pub(crate) struct Part {
 pub(crate) struct KeeperArgs {
     /// None where the job keeps nothing: parts are made durable as far as sinks are concerned, and nothing is written.
     pub(crate) store: Option<Arc<JobStore>>,
+    pub(crate) views: Arc<Views>,
     pub(crate) epoch: u64,
     pub(crate) coordinator: ActorRef<CoordinatorMsg>,
     pub(crate) executor: Arc<dyn Executor>,
@@ -116,8 +119,14 @@ impl KeeperArgs {
             KeeperMsg::ReserveIds => self.reserve(),
             KeeperMsg::WriteManifest { id, entries } => self.write_manifest(id, entries),
             KeeperMsg::ResolveManifest { id } | KeeperMsg::ResolveLater { id } => self.resolve(id, myself),
-            KeeperMsg::Discard(entry) => self.tidy("discard a part", |store| store.discard(&entry)),
-            KeeperMsg::Delete(id) => self.tidy("delete a checkpoint", |store| store.delete_checkpoint(id)),
+            KeeperMsg::Discard(entry) => {
+                self.views.given_up(entry.checkpoint);
+                self.tidy("discard a part", |store| store.discard(&entry));
+            }
+            KeeperMsg::Delete(id) => {
+                self.views.given_up(id);
+                self.tidy("delete a checkpoint", |store| store.delete_checkpoint(id));
+            }
             KeeperMsg::Finished { id, root } => {
                 let written = guarded(|| self.store.as_ref().map_or(Ok(()), |store| store.write_finished(id)));
                 post(&root, RootMsg::FinishedWritten(written));
@@ -168,10 +177,12 @@ impl KeeperArgs {
 
     fn write(&self, view: &TaskView, uids: &[Uid]) -> Result<TaskEntry> {
         let snapshot = to_snapshot(view, uids);
-        match &self.store {
-            Some(store) => store.write_snapshot(&snapshot),
-            None => Ok(unkept(snapshot)),
-        }
+        let entry = match &self.store {
+            Some(store) => store.write_snapshot(&snapshot)?,
+            None => unkept(&snapshot),
+        };
+        self.views.add(&entry, Arc::new(snapshot));
+        Ok(entry)
     }
 
     fn reserve(&self) {
@@ -186,7 +197,12 @@ impl KeeperArgs {
     }
 
     fn write_manifest(&self, id: CheckpointId, entries: Vec<TaskEntry>) {
-        let written = match guarded(|| self.publish(id, entries)) {
+        let written = guarded(|| self.publish(id, entries));
+        match &written {
+            Ok(()) => self.views.completed(id),
+            Err(_) => self.views.given_up(id),
+        }
+        let written = match written {
             Ok(()) => Written::Published,
             Err(error @ Error::Store { maybe_done: true, .. }) => Written::Unknown(chain_text(&error)),
             Err(error) => Written::Failed(chain_text(&error)),
@@ -251,9 +267,9 @@ fn to_snapshot(view: &TaskView, uids: &[Uid]) -> TaskSnapshot {
 }
 
 /// The entry of a part of which nothing is written.
-fn unkept(snapshot: TaskSnapshot) -> TaskEntry {
-    let entry = |operator: OperatorSnapshot| OperatorEntry {
-        uid: operator.uid,
+fn unkept(snapshot: &TaskSnapshot) -> TaskEntry {
+    let entry = |operator: &OperatorSnapshot| OperatorEntry {
+        uid: operator.uid.clone(),
         ended: operator.ended,
         watermark: operator.watermark,
         states: Vec::new(),
@@ -262,7 +278,7 @@ fn unkept(snapshot: TaskSnapshot) -> TaskEntry {
         checkpoint: snapshot.checkpoint,
         task: snapshot.task,
         attempt: snapshot.attempt,
-        operators: snapshot.operators.into_iter().map(entry).collect(),
+        operators: snapshot.operators.iter().map(entry).collect(),
         file: None,
     }
 }

@@ -14,6 +14,7 @@ use super::keeper::UNKEPT_IDS;
 use super::root::{Common, Root, RootArgs, RootMsg};
 use super::status::{JobEnd, JobStatus};
 use super::told::name_tasks;
+use super::views::Views;
 use crate::config::{Checkpoints, Pipes, Restart};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
@@ -109,8 +110,10 @@ pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result
     };
     plan.groups = beginning.groups;
     name_tasks(&plan, &spec.hooks);
+    let checkpoints = spec.checkpoints.unwrap_or_else(Checkpoints::manual);
     let common = Common {
         job: spec.name.into(),
+        views: Arc::new(Views::new(&checkpoints, &plan.regions)),
         plan: Arc::new(plan),
         store: beginning.store,
         hasher: beginning.hasher,
@@ -123,7 +126,7 @@ pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result
     };
     let args = RootArgs {
         common: Arc::new(common),
-        checkpoints: spec.checkpoints.unwrap_or_else(Checkpoints::manual),
+        checkpoints,
         restore: beginning.restore,
         retained: beginning.retained,
         ids: beginning.ids,

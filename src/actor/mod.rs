@@ -24,6 +24,7 @@ mod root;
 mod shell;
 mod status;
 mod told;
+mod views;
 
 pub(crate) use launch::{JobSpec, Keeps, Launched, check, launch};
 pub(crate) use post::post;

@@ -14,7 +14,7 @@ use super::keeper::{KeeperMsg, Part, guarded};
 use super::opened::{Opened, open_task};
 use super::post::post;
 use super::presence::Presence;
-use super::restore::RestorePoint;
+use super::restore::{RestorePoint, Wanted};
 use super::root::{Common, RootMsg};
 use super::shell::Shell;
 use crate::channel::LaneSender;
@@ -163,10 +163,10 @@ impl RegionState {
             }
         }
         (self.abandoned, self.point, self.finishing) = (false, point, None);
-        let (common, tasks, myself) = (self.args.common.clone(), self.args.tasks.clone(), myself.clone());
+        let (common, region, tasks, myself) = (self.args.common.clone(), self.args.id, self.args.tasks.clone(), myself.clone());
         self.args.common.executor.offload(Box::new(move || {
-            let (plan, job, store) = (&common.plan, &common.job, common.store.clone());
-            let restore = guarded(|| RestorePoint::prepare(plan, &tasks, job, store, point, attempt, &common.hooks));
+            let wanted = Wanted { common: &common, region, tasks: &tasks, point, attempt };
+            let restore = guarded(|| RestorePoint::prepare(&wanted));
             post(&myself, RegionMsg::Prepared { attempt, restore: restore.map(Arc::new) });
         }));
     }

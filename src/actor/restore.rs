@@ -1,67 +1,129 @@
 //! What an attempt needs before its tasks can be opened: sinks taken up, splits found, state read.
 //!
+//! State comes from the views of the last complete checkpoint, where those of all tasks of the region are still in memory, else from
+//! its files. The parallelism is the same inside a process, so each instance takes up what the one before it left.
+//!
 //! Always: every handle of the restored checkpoint is committed before any task opens. All of it blocks, so it runs off the actors.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::root::Common;
 use crate::error::{Error, Result, chain_text};
+use crate::executor::RestoreFrom;
 use crate::hook::{Callback, CrashPoint, Hooks};
-use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
+use crate::ids::{Attempt, CheckpointId, RegionId, TaskId, Uid};
 use crate::plan::{NodeId, NodeKind, Plan};
 use crate::sink::SinkContext;
-use crate::snapshot::{JobStore, Manifest, RestoredOperator, Share, deal_blocks};
-use crate::state::{Block, RestoredStates, StateDescriptor};
+use crate::snapshot::{JobStore, Manifest, OperatorSnapshot, RestoredOperator, Share, TaskSnapshot, deal_blocks};
+use crate::state::{Block, Kept, RestoredStates, StateDescriptor};
 use crate::time::Timestamp;
 
-/// Where an attempt takes its state from.
+/// What an attempt begins from.
 #[derive(Debug)]
 pub(super) struct RestorePoint {
-    store: Option<Arc<JobStore>>,
-    manifest: Option<Manifest>,
+    origin: Origin,
     /// The splits of sources that the checkpoint does not know, as their whole list.
     splits: BTreeMap<Uid, (StateDescriptor, Vec<Block>)>,
+}
+
+/// Where the state comes from.
+#[derive(Debug)]
+enum Origin {
+    /// There is no checkpoint.
+    Nothing,
+    Files(Arc<JobStore>, Manifest),
+    /// The checkpoint's views, of all tasks of the region.
+    Memory(Vec<Arc<TaskSnapshot>>),
+}
+
+/// Which region is restored, and for which attempt.
+pub(super) struct Wanted<'a> {
+    pub(super) common: &'a Common,
+    pub(super) region: RegionId,
+    pub(super) tasks: &'a [TaskId],
+    pub(super) point: Option<CheckpointId>,
+    pub(super) attempt: Attempt,
 }
 
 /// The one instance that gets everything.
 const WHOLE: Share = Share { index: 0, parallelism: 1 };
 
-impl RestorePoint {
-    /// Reads the manifest of `point`, commits what its sinks had prepared, and finds the splits of new sources.
-    pub(super) fn prepare(
-        plan: &Plan,
-        tasks: &[TaskId],
-        job: &str,
-        store: Option<Arc<JobStore>>,
-        point: Option<CheckpointId>,
-        attempt: Attempt,
-        hooks: &Hooks,
-    ) -> Result<Self> {
-        let manifest = match (&store, point) {
-            (_, None) => None,
-            (Some(store), Some(id)) => Some(store.checkpoint(id)?),
-            (None, Some(id)) => {
-                return Err(Error::StateMismatch {
-                    problem: format!("checkpoint {id} was not kept, because the job has no store"),
-                    advice: "give the job a store with .store(…)".into(),
-                });
+impl Origin {
+    /// The views that are still in memory, where they may be used; else the manifest.
+    fn of(wanted: &Wanted<'_>) -> Result<Origin> {
+        let Some(id) = wanted.point else { return Ok(Origin::Nothing) };
+        let common = wanted.common;
+        if let Some(views) = common.views.of(id, wanted.region, wanted.tasks)
+            && (common.store.is_none() || common.executor.restore_from() == RestoreFrom::Memory)
+        {
+            common.status.restarts_from_memory.add(1);
+            return Ok(Origin::Memory(views));
+        }
+        match &common.store {
+            Some(store) => Ok(Origin::Files(store.clone(), store.checkpoint(id)?)),
+            None => Err(Error::StateMismatch {
+                problem: format!("checkpoint {id} was not kept, because the job has no store"),
+                advice: "give the job a store with .store(…)".into(),
+            }),
+        }
+    }
+
+    fn knows(&self, uid: &Uid) -> bool {
+        match self {
+            Origin::Nothing => false,
+            Origin::Files(_, manifest) => manifest.operators.contains_key(uid),
+            Origin::Memory(tasks) => parts(tasks, uid).next().is_some(),
+        }
+    }
+
+    /// What the checkpoint holds for an instance.
+    fn load(&self, uid: &Uid, share: Share) -> Result<Option<RestoredOperator>> {
+        match self {
+            Origin::Nothing => Ok(None),
+            Origin::Files(store, manifest) => store.load_operator(manifest, uid, share),
+            Origin::Memory(tasks) => {
+                let own = parts(tasks, uid).find(|(task, _)| task.index == share.index);
+                Ok(own.map(|(_, operator)| operator.restored()))
             }
+        }
+    }
+
+    /// The handles of all instances of a sink.
+    fn handles(&self, uid: &Uid) -> Result<Vec<(StateDescriptor, Kept)>> {
+        let restored: Vec<RestoredOperator> = match self {
+            Origin::Memory(tasks) => parts(tasks, uid).map(|(_, operator)| operator.restored()).collect(),
+            origin => origin.load(uid, WHOLE)?.into_iter().collect(),
         };
-        let mut restore = RestorePoint { store, manifest, splits: BTreeMap::new() };
-        for id in heads_and_sinks(plan, tasks) {
+        Ok(restored.into_iter().filter_map(|mut restored| restored.states.take(crate::sink::HANDLES_STATE)).collect())
+    }
+}
+
+/// An operator's part of each task that has one.
+fn parts<'a>(tasks: &'a [Arc<TaskSnapshot>], uid: &'a Uid) -> impl Iterator<Item = (TaskId, &'a OperatorSnapshot)> {
+    tasks.iter().filter_map(move |task| Some((task.task, task.operators.iter().find(|operator| operator.uid == *uid)?)))
+}
+
+impl RestorePoint {
+    /// Finds out what there is, commits what its sinks had prepared, and finds the splits of new sources.
+    pub(super) fn prepare(wanted: &Wanted<'_>) -> Result<Self> {
+        let (plan, hooks) = (&wanted.common.plan, &wanted.common.hooks);
+        let mut restore = RestorePoint { origin: Origin::of(wanted)?, splits: BTreeMap::new() };
+        for id in heads_and_sinks(plan, wanted.tasks) {
             let (Some(node), Some(uid)) = (plan.node(id), plan.uid(id)) else { continue };
             match &node.kind {
-                NodeKind::Source { discover, .. } if !restore.knows(uid) => {
+                NodeKind::Source { discover, .. } if !restore.origin.knows(uid) => {
                     let found = hooks.callback(uid, Callback::Splits).and_then(|()| discover());
                     let found = found.map_err(|error| blame(uid, "splits", error))?;
                     restore.splits.insert(uid.clone(), found);
                 }
                 NodeKind::Sink { recover, .. } => {
+                    let (job, attempt) = (wanted.common.job.to_string(), wanted.attempt);
                     let parallelism = plan.parallelism.get(id.0).copied().unwrap_or(1);
-                    let ctx = SinkContext { job: job.to_owned(), uid: uid.clone(), attempt, index: 0, parallelism };
-                    let parts = restore.handles(uid)?;
+                    let ctx = SinkContext { job, uid: uid.clone(), attempt, index: 0, parallelism };
+                    let parts = restore.origin.handles(uid)?;
                     let recovered = hooks.callback(uid, Callback::Recover).and_then(|()| recover(&ctx, parts));
-                    recovered.and_then(|()| reach(hooks, point)).map_err(|error| blame(uid, "recover", error))?;
+                    recovered.and_then(|()| reach(hooks, wanted.point)).map_err(|error| blame(uid, "recover", error))?;
                 }
                 _ => {}
             }
@@ -71,26 +133,7 @@ impl RestorePoint {
 
     /// Whether there is a checkpoint behind it.
     pub(super) fn is_of_checkpoint(&self) -> bool {
-        self.manifest.is_some()
-    }
-
-    fn knows(&self, uid: &Uid) -> bool {
-        self.manifest.as_ref().is_some_and(|manifest| manifest.operators.contains_key(uid))
-    }
-
-    /// What the checkpoint holds for an instance.
-    fn load(&self, uid: &Uid, share: Share) -> Result<Option<RestoredOperator>> {
-        match (&self.store, &self.manifest) {
-            (Some(store), Some(manifest)) => store.load_operator(manifest, uid, share),
-            _ => Ok(None),
-        }
-    }
-
-    /// The handles of all instances of a sink.
-    fn handles(&self, uid: &Uid) -> Result<Vec<(StateDescriptor, Vec<Block>)>> {
-        let restored = self.load(uid, WHOLE)?;
-        let handles = restored.and_then(|mut restored| restored.states.take(crate::sink::HANDLES_STATE));
-        Ok(handles.into_iter().collect())
+        !matches!(self.origin, Origin::Nothing)
     }
 
     /// What the operators of a task begin with.
@@ -100,9 +143,9 @@ impl RestorePoint {
             if let Some((descriptor, blocks)) = self.splits.get(uid) {
                 let dealt = deal_blocks(blocks, share).map_err(|error| blame(uid, "splits", error))?;
                 let mut states = RestoredStates::default();
-                states.states.insert(descriptor.name.clone(), (descriptor.clone(), dealt));
+                states.states.insert(descriptor.name.clone(), (descriptor.clone(), dealt.into()));
                 restored.insert(uid.clone(), RestoredOperator { states, watermark: Timestamp::NONE, ended: false });
-            } else if let Some(found) = self.load(uid, share)? {
+            } else if let Some(found) = self.origin.load(uid, share)? {
                 restored.insert(uid.clone(), found);
             }
         }

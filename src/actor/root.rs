@@ -13,6 +13,7 @@ use super::keeper::{Keeper, KeeperArgs, KeeperMsg};
 use super::post::post;
 use super::region::{RegionArgs, RegionMsg, RegionSupervisor};
 use super::status::{JobEnd, JobStatus};
+use super::views::Views;
 use crate::checkpoint::{self, Start};
 use crate::config::{Checkpoints, Pipes, Restart};
 use crate::error::{Error, Result};
@@ -45,6 +46,8 @@ pub(crate) struct Common {
     pub(crate) job: Arc<str>,
     pub(crate) plan: Arc<Plan>,
     pub(crate) store: Option<Arc<JobStore>>,
+    /// What may be restored without reading files.
+    pub(crate) views: Arc<Views>,
     pub(crate) hasher: KeyHasher,
     pub(crate) restart: Restart,
     pub(crate) pipes: Pipes,
@@ -128,8 +131,8 @@ async fn start(args: RootArgs, myself: &ActorRef<RootMsg>) -> Result<RootState, 
     let coordinator = CoordinatorArgs { options: checkpoints, start, reserved_up_to: ids.1, clock, status, hooks };
     let (coordinator, _) = Actor::spawn_linked(None, CoordinatorActor, coordinator, myself.get_cell()).await?;
     let (store, executor) = (common.store.clone(), common.executor.clone());
-    let hooks = common.hooks.clone();
-    let keeper = KeeperArgs { store, epoch: common.epoch, coordinator: coordinator.clone(), executor, hooks };
+    let (hooks, views, epoch) = (common.hooks.clone(), common.views.clone(), common.epoch);
+    let keeper = KeeperArgs { store, views, epoch, coordinator: coordinator.clone(), executor, hooks };
     let (keeper, _) = Actor::spawn_linked(None, Keeper, keeper, myself.get_cell()).await?;
     let mut regions = Vec::new();
     for (id, tasks) in region_ids.iter().zip(&common.plan.regions) {

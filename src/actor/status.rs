@@ -30,6 +30,8 @@ pub(crate) struct JobStatus {
     pub(crate) checkpoints: Counter,
     pub(crate) failed_checkpoints: Counter,
     pub(crate) restarts: Counter,
+    /// How many of them read no file.
+    pub(crate) restarts_from_memory: Counter,
     /// How long each complete checkpoint took from its beginning.
     pub(crate) checkpoint_times: Times,
     /// The bytes of the snapshot files of the latest complete checkpoint.
@@ -53,6 +55,7 @@ impl JobStatus {
             checkpoints: Counter::default(),
             failed_checkpoints: Counter::default(),
             restarts: Counter::default(),
+            restarts_from_memory: Counter::default(),
             checkpoint_times: Times::default(),
             checkpoint_bytes: Counter::default(),
             longest_step: Longest::default(),

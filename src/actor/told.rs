@@ -50,7 +50,7 @@ pub(super) fn of_parts(uids: &[Uid], parts: &[OperatorPart]) -> String {
 pub(super) fn of_restored(uids: &[Uid], kept: &BTreeMap<Uid, RestoredOperator>) -> String {
     let of = |uid: &Uid| {
         let states = kept.get(uid).into_iter().flat_map(|operator| &operator.states.states);
-        (uid.clone(), states.filter_map(|(name, (of, blocks))| state(name, of.kind, blocks)).collect())
+        (uid.clone(), states.filter_map(|(name, (of, kept))| state(name, of.kind, &kept.clone().into_blocks().ok()?)).collect())
     };
     told(uids.iter().map(of))
 }

@@ -304,7 +304,7 @@ impl Script {
                 Ok(())
             })
             .unwrap();
-            states.states.insert(view.descriptor().name.clone(), (view.descriptor().clone(), blocks));
+            states.states.insert(view.descriptor().name.clone(), (view.descriptor().clone(), blocks.into()));
         }
         RestoredOperator { states, ..RestoredOperator::nothing() }
     }

@@ -44,7 +44,7 @@ fn c8_what_an_operator_no_longer_registers_survives() {
     let mut first = Script::with(Setup { in_open: Some(before), ..Setup::default() });
     let mut kept = first.record(1, 0, "count").snapshot();
     let former = crate::state::ListView::new("forgotten", vec![1u8]);
-    let former = (crate::state::StateView::descriptor(&former).clone(), vec![]);
+    let former = (crate::state::StateView::descriptor(&former).clone(), crate::state::Kept::NOTHING);
     kept.states.states.insert("forgotten".into(), former);
     let names = |kept: &RestoredOperator| kept.states.states.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&kept), ["count", "forgotten", "former", "timers"]);

@@ -11,7 +11,7 @@ use crate::frame::{Batch, Keyed};
 use crate::ids::Uid;
 use crate::key::{Key, KeyGroups};
 use crate::operator::{Cx, Flow, Halt, Link, Next, OpId, OperatorPart, Signal, Stage};
-use crate::state::{Hint, KeyHasher, KeyedState, KeyedTable, RestoredStates, StateDescriptor, StateKind, read_table};
+use crate::state::{Hint, Kept, KeyHasher, KeyedState, KeyedTable, RestoredStates, StateDescriptor, StateKind, read_table};
 
 /// The name of the state that keeps the accumulators.
 const ACCUMULATORS: &str = "accumulators";
@@ -75,9 +75,9 @@ impl<K: Key, F: Folding> Fold<K, F> {
         next: Next<(K, F::Out)>,
     ) -> Result<Self> {
         let descriptor = StateDescriptor { name: ACCUMULATORS.into(), kind: StateKind::Value, version: 1 };
-        let (found, blocks) = restored.take(ACCUMULATORS).unwrap_or_else(|| (descriptor.clone(), Vec::new()));
+        let (found, kept) = restored.take(ACCUMULATORS).unwrap_or_else(|| (descriptor.clone(), Kept::NOTHING));
         found.expect(&descriptor)?;
-        let table = read_table(ACCUMULATORS, blocks, groups, owned.clone(), &hasher)?;
+        let table = read_table(ACCUMULATORS, kept, groups, owned.clone(), &hasher)?;
         let carried = KeyedState::new(groups, owned, hasher, restored);
         Ok(Fold {
             operator,

@@ -214,10 +214,11 @@ fn stored(part: &OperatorPart) -> Vec<Stored> {
 
 /// What an instance with these key groups gets of the states that instances have stored.
 pub(crate) fn dealt<'a>(stored: impl IntoIterator<Item = &'a Stored>, owned: std::ops::Range<u16>) -> RestoredStates {
-    let mut states = RestoredStates::default();
+    let mut states = std::collections::BTreeMap::new();
     for (descriptor, blocks) in stored {
-        let state = states.states.entry(descriptor.name.clone()).or_insert_with(|| (descriptor.clone(), Vec::new()));
+        let state = states.entry(descriptor.name.clone()).or_insert_with(|| (descriptor.clone(), Vec::new()));
         state.1.extend(blocks.iter().filter(|block| block.group.is_none_or(|group| owned.contains(&group.0))).cloned());
     }
-    states
+    let kept = |(name, (descriptor, blocks)): (String, (_, Vec<Block>))| (name, (descriptor, blocks.into()));
+    RestoredStates { states: states.into_iter().map(kept).collect() }
 }

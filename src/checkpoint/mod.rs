@@ -10,6 +10,7 @@ mod coordinator_invariants;
 mod coordinator_tests;
 mod failures;
 mod ids;
+mod kept;
 mod members;
 mod notify;
 mod pending;
@@ -19,6 +20,7 @@ mod retention;
 mod words;
 
 pub(crate) use coordinator::Coordinator;
+pub(crate) use kept::KeptViews;
 pub(crate) use notify::Notifications;
 pub(crate) use reasons::{Reason, Refusal};
 pub(crate) use words::{AckAnswer, Action, Event, Member, Start, Written};

@@ -56,12 +56,22 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Where the bytes end early, or are no such object. The reader then stands where it stood.
     pub(crate) fn next<T: DeserializeOwned>(&mut self) -> Result<T, BoxError> {
+        self.check_lengths()?;
         let mut rest = self.rest;
         let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
         deserializer.set_max_depth(MAX_DEPTH);
         let value = T::deserialize(&mut deserializer)?;
         self.rest = rest;
         Ok(value)
+    }
+
+    /// Refuses an array or map that claims more than the bytes can hold: serde gives room ahead for what is claimed, a megabyte at
+    /// each level. Anything else has no room given ahead, and is not looked at twice.
+    fn check_lengths(&self) -> Result<(), BoxError> {
+        match self.rest.first() {
+            Some(0x80..=0x9f | 0xdc..=0xdf) => Reader { rest: self.rest }.skip().map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// True when every byte was read.
@@ -103,6 +113,9 @@ mod tests {
     fn a_length_beyond_the_input_is_an_error_and_not_an_allocation() {
         let claims_four_gigabytes = [0xdd, 0xff, 0xff, 0xff, 0xff, 0x01];
         assert!(decode::<Vec<u64>>(&claims_four_gigabytes).is_err());
+        let inside_of_others = [0x91, 0x92, 0x01, 0xdd, 0x00, 0x01, 0x00, 0x00, 0x01, 0x02];
+        let error = decode::<Vec<(u64, Vec<u64>)>>(&inside_of_others).unwrap_err();
+        assert_eq!(error.to_string(), "the bytes end within an object", "before anything is allocated");
         let claims_a_long_string = [0xdb, 0xff, 0xff, 0xff, 0xff, b'a'];
         assert!(decode::<String>(&claims_a_long_string).is_err());
     }

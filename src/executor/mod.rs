@@ -7,6 +7,8 @@ mod driven;
 mod driver;
 mod pool;
 mod queues;
+#[cfg(test)]
+mod stress_tests;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,6 +23,15 @@ use crate::time::Clock;
 /// A future that an executor runs.
 pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Where a restart inside the process takes its state from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RestoreFrom {
+    /// From the views of the last complete checkpoint, which are still in memory.
+    Memory,
+    /// From the checkpoint's files.
+    Files,
+}
+
 /// Runs drivers and blocking work, and knows what time it is.
 pub(crate) trait Executor: Send + Sync + std::fmt::Debug {
     /// Runs the driver of this task.
@@ -34,4 +45,9 @@ pub(crate) trait Executor: Send + Sync + std::fmt::Debug {
 
     /// After how many steps a driver lets others have their turn.
     fn steps(&self) -> usize;
+
+    /// Where a restart takes its state from that could do either. Only a simulator ever prefers the files.
+    fn restore_from(&self) -> RestoreFrom {
+        RestoreFrom::Memory
+    }
 }

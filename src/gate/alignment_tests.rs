@@ -1,9 +1,10 @@
 //! The sequences of the conformance list, and a property test of alignment against a plain model.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
+use super::model::{Model, Told};
 use super::{AbortReason, Alignment, Step, Steps};
 use crate::config::ABORTED_REMEMBERED;
 use crate::ids::CheckpointId;
@@ -202,68 +203,6 @@ fn scripts() -> impl Strategy<Value = Vec<Script>> {
     prop::collection::vec(script, 1..5)
 }
 
-/// What the model knows: which barriers were seen on which channel, and the highest id that was seen or settled.
-#[derive(Default)]
-struct Model {
-    seen: BTreeMap<u64, BTreeSet<usize>>,
-    ended: BTreeSet<usize>,
-    settled: u64,
-    aborted: BTreeSet<u64>,
-}
-
-impl Model {
-    fn blocked(&self) -> BTreeSet<usize> {
-        self.seen.range(self.settled + 1..).next_back().map(|(_, channels)| channels.clone()).unwrap_or_default()
-    }
-
-    fn newest(&self) -> u64 {
-        self.seen.keys().next_back().copied().unwrap_or(0)
-    }
-
-    /// Gives up what is being aligned and is older than `id`.
-    fn leave(&mut self, id: u64, steps: &mut Vec<Step>) {
-        let current = self.newest();
-        if current > self.settled && current < id {
-            steps.push(newer(current, id));
-            self.settled = current;
-        }
-    }
-
-    fn mark(&mut self, channel: usize, id: u64, cancel: bool, channels: usize) -> Vec<Step> {
-        let mut steps = Vec::new();
-        if id <= self.settled || id < self.newest() {
-            return steps;
-        }
-        self.leave(id, &mut steps);
-        self.seen.entry(id).or_default().insert(channel);
-        if cancel || self.aborted.contains(&id) {
-            self.settled = id;
-            steps.push(if cancel { cancelled(id) } else { notified(id) });
-        }
-        steps.extend(self.complete(channels));
-        steps
-    }
-
-    fn complete(&mut self, channels: usize) -> Option<Step> {
-        let id = self.newest();
-        let delivered = self.seen.get(&id)?;
-        let all = (0..channels).all(|channel| delivered.contains(&channel) || self.ended.contains(&channel));
-        (id > self.settled && all).then(|| {
-            self.settled = id;
-            snapshot(id)
-        })
-    }
-
-    fn abort(&mut self, id: u64) -> Vec<Step> {
-        self.aborted.insert(id);
-        if id > self.settled && id == self.newest() {
-            self.settled = id;
-            return vec![notified(id)];
-        }
-        Vec::new()
-    }
-}
-
 proptest! {
     #[test]
     fn alignment_agrees_with_the_model_and_always_makes_progress(
@@ -272,16 +211,11 @@ proptest! {
         notices in prop::collection::vec(prop::option::weighted(0.1, 1u64..12), 64),
     ) {
         let channels = scripts.len();
-        let (mut alignment, mut model) = (Alignment::new(channels), Model::default());
+        let (mut alignment, mut model) = (Alignment::new(channels), Model::new(channels));
         let mut at = vec![0; channels];
         let mut last = 0;
         for (pick, notice) in picks.iter().zip(&notices) {
-            let mut got = Vec::new();
-            let mut expected = Vec::new();
-            if let Some(id) = *notice {
-                got.extend(alignment.aborted(CheckpointId(id)));
-                expected.extend(model.abort(id));
-            }
+            let mut told: Vec<Told> = notice.map(Told::Aborted).into_iter().collect();
             let left: Vec<usize> = (0..channels).filter(|c| at[*c] <= scripts[*c].marks.len()).collect();
             let open: Vec<usize> = left.iter().copied().filter(|c| !alignment.is_blocked(*c)).collect();
             // Something may always be read until everything was.
@@ -291,16 +225,15 @@ proptest! {
                 let place = at[channel];
                 at[channel] += 1;
                 let script = &scripts[channel];
-                if place == script.end {
-                    got.extend(alignment.ended(channel));
-                    model.ended.insert(channel);
-                    expected.extend(model.complete(channels));
+                told.push(if place == script.end {
+                    Told::Ended(channel)
                 } else {
                     let (id, cancel) = script.marks[if place < script.end { place } else { place - 1 }];
-                    got.extend(if cancel { alignment.cancel(CheckpointId(id)) } else { alignment.barrier(channel, CheckpointId(id)) });
-                    expected.extend(model.mark(channel, id, cancel, channels));
-                }
+                    if cancel { Told::Cancel(id) } else { Told::Barrier(channel, id) }
+                });
             }
+            let got: Vec<Step> = told.iter().flat_map(|told| told.tell(&mut alignment)).collect();
+            let expected: Vec<Step> = told.iter().flat_map(|told| model.told(*told)).collect();
             prop_assert_eq!(&got, &expected);
             for step in got {
                 let (Step::Snapshot(id) | Step::Abort(id, _)) = step;

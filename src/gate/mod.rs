@@ -12,6 +12,8 @@ mod frontier;
 #[cfg(test)]
 mod frontier_tests;
 mod intake;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod model;
 mod watch;
 
 pub(crate) use alignment::{AbortReason, Alignment, Step, Steps};

@@ -10,7 +10,7 @@ use super::carrier::{AnyLink, Carrier};
 use super::opening::Opening;
 use crate::error::BoxError;
 use crate::sink::SinkContext;
-use crate::state::{Block, StateDescriptor};
+use crate::state::{Block, Kept, StateDescriptor};
 use crate::task::Head;
 
 /// The place of a node in its flow.
@@ -58,7 +58,7 @@ pub(crate) type MakeSource = Box<dyn Fn(Opening) -> Result<Box<dyn Head>, BoxErr
 /// Finds the splits of a source: its list state as it is at the very beginning.
 pub(crate) type Discover = Box<dyn Fn() -> Result<(StateDescriptor, Vec<Block>), BoxError> + Send + Sync>;
 /// Takes a sink up after a restart, with the handles of all its parts.
-pub(crate) type Recover = Box<dyn Fn(&SinkContext, Vec<(StateDescriptor, Vec<Block>)>) -> Result<(), BoxError> + Send + Sync>;
+pub(crate) type Recover = Box<dyn Fn(&SinkContext, Vec<(StateDescriptor, Kept)>) -> Result<(), BoxError> + Send + Sync>;
 
 /// What an operator is.
 pub(crate) enum NodeKind {

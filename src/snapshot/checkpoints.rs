@@ -9,11 +9,12 @@ use std::sync::Arc;
 use super::file::{FileEntry, OperatorViews, SnapshotHeader, write_snapshot};
 use super::job_files::{JobStore, read_sealed, write_sealed};
 use super::manifest::{Manifest, OperatorEntry, TaskEntry};
+use super::restore::RestoredOperator;
 use super::sealed::corrupt;
 use super::store::Put;
 use crate::error::{Error, Result};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
-use crate::state::StateView;
+use crate::state::{Kept, RestoredStates, StateView};
 use crate::time::Timestamp;
 
 pub(super) const MANIFEST_FORMAT: &str = "tidegate-manifest";
@@ -30,6 +31,18 @@ pub(crate) struct OperatorSnapshot {
     pub(crate) watermark: Timestamp,
     /// Its states.
     pub(crate) views: Vec<Arc<dyn StateView>>,
+}
+
+impl OperatorSnapshot {
+    /// What an instance that takes its place begins with, without anything being read.
+    pub(crate) fn restored(&self) -> RestoredOperator {
+        let state = |view: &Arc<dyn StateView>| {
+            let descriptor = view.descriptor().clone();
+            (descriptor.name.clone(), (descriptor, Kept::View(Arc::clone(view))))
+        };
+        let states = RestoredStates { states: self.views.iter().map(state).collect() };
+        RestoredOperator { ended: self.ended, watermark: self.watermark, states }
+    }
 }
 
 /// A task, frozen at a barrier.

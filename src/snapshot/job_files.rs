@@ -18,9 +18,9 @@ use crate::error::{Error, Result};
 use crate::ids::CheckpointId;
 use crate::key::{HASH_ALGORITHM, KeyGroups, KeyHasher};
 
-const JOB_FORMAT: &str = "tidegate-job";
-const COUNTERS_FORMAT: &str = "tidegate-counters";
-const FINISHED_FORMAT: &str = "tidegate-finished";
+pub(super) const JOB_FORMAT: &str = "tidegate-job";
+pub(super) const COUNTERS_FORMAT: &str = "tidegate-counters";
+pub(super) const FINISHED_FORMAT: &str = "tidegate-finished";
 
 /// Checkpoint ids that are reserved with one write.
 const RESERVED_IDS: u64 = 1000;
@@ -119,7 +119,7 @@ impl JobRecord {
 
 /// The file `epoch`.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Counters {
+pub(super) struct Counters {
     /// The last process start.
     epoch: u64,
     /// The last checkpoint id that may have been used.
@@ -128,7 +128,7 @@ struct Counters {
 
 /// The file `finished`.
 #[derive(Debug, Serialize, Deserialize)]
-struct Finished {
+pub(super) struct Finished {
     checkpoint: CheckpointId,
 }
 

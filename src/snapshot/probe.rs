@@ -3,14 +3,21 @@
 //! Always: whatever the bytes, the outcome is a value or an error. Checksums stop nearly all damage; so that what lies behind them
 //! is reached as well, the bytes can be given seals that fit.
 
-use super::checkpoints::MANIFEST_FORMAT;
+use std::sync::Arc;
+
+use super::checkpoints::{MANIFEST_FORMAT, OperatorSnapshot, TaskSnapshot};
 use super::file::{Section, TAIL_BYTES};
-use super::manifest::Manifest;
+use super::job_files::{COUNTERS_FORMAT, Counters, FINISHED_FORMAT, Finished, JOB_FORMAT, JobOptions, JobRecord, JobStore};
+use super::manifest::{CheckpointKind, CheckpointNote, Manifest};
 use super::memory::MemoryStore;
 use super::reader::{SnapshotReader, parse_section};
+use super::restore::Share;
 use super::sealed::{SEAL_BYTES, seal_of, unseal};
-use crate::error::{BoxError, Result};
-use crate::ids::Uid;
+use super::store::Store;
+use crate::error::{BoxError, Error, Result};
+use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
+use crate::state::{Block, StateView};
+use crate::time::Timestamp;
 
 /// The name under which the bytes are read, as errors show it.
 const NAME: &str = "bytes";
@@ -57,6 +64,16 @@ pub(crate) fn files_of(manifest: &[u8]) -> Vec<String> {
     manifest.into_iter().flat_map(|manifest| manifest.files).map(|file| file.name).collect()
 }
 
+/// Reads any of the small documents of a job: its record, its counters, its end mark. Returns how many of them it is.
+pub(crate) fn documents(bytes: &[u8]) -> usize {
+    let is = [
+        unseal::<JobRecord>(JOB_FORMAT, NAME.as_ref(), bytes).is_ok(),
+        unseal::<Counters>(COUNTERS_FORMAT, NAME.as_ref(), bytes).is_ok(),
+        unseal::<Finished>(FINISHED_FORMAT, NAME.as_ref(), bytes).is_ok(),
+    ];
+    is.into_iter().filter(|is| *is).count()
+}
+
 /// A snapshot file whose index has a checksum that fits.
 pub(crate) fn with_index_sealed(bytes: &[u8]) -> Vec<u8> {
     let mut sealed = bytes.to_vec();
@@ -78,8 +95,40 @@ pub(crate) fn with_seal(bytes: &[u8]) -> Vec<u8> {
     sealed
 }
 
-/// The bytes of a snapshot file and of a manifest, as the engine writes them.
-#[cfg(test)]
-pub(crate) fn samples() -> (Vec<u8>, Vec<u8>) {
-    super::tests::written_bytes()
+/// Bytes as the engine writes them.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) snapshot_file: Vec<u8>,
+    pub(crate) manifest: Vec<u8>,
+    /// The job's record, its counters, its end mark.
+    pub(crate) documents: Vec<Vec<u8>>,
+    /// The blocks of the snapshot file.
+    pub(crate) blocks: Vec<Block>,
+}
+
+/// Writes a checkpoint of one task with these views, and all that a job has beside it.
+pub(crate) fn written(views: Vec<Arc<dyn StateView>>) -> Result<Written> {
+    let (store, id) = (MemoryStore::new(), CheckpointId(1));
+    let job = JobStore::open(Arc::new(store.clone()), "job", &JobOptions { max_parallelism: Some(1), seed: Some(1) })?;
+    let attempt = Attempt { epoch: job.next_epoch()?, n: 0 };
+    let operator = OperatorSnapshot { uid: Uid::new("counts"), ended: false, watermark: Timestamp::from_millis(7), views };
+    let task = TaskId { chain: 0, index: 0 };
+    let entry = job.write_snapshot(&TaskSnapshot { checkpoint: id, task, attempt, operators: vec![operator] })?;
+    let created = Timestamp::from_millis(8);
+    let note = CheckpointNote { checkpoint: id, epoch: attempt.epoch, kind: CheckpointKind::Checkpoint, created };
+    let name = entry.file.as_ref().map(|file| file.name.clone()).unwrap_or_default();
+    let manifest = Manifest::assemble(job.record(), note, vec![entry])?;
+    job.write_manifest(&manifest)?;
+    job.write_finished(id)?;
+    let whole = Share { index: 0, parallelism: 1 };
+    let restored = job.load_operator(&manifest, &Uid::new("counts"), whole)?;
+    let states = restored.into_iter().flat_map(|operator| operator.states.states.into_values());
+    let blocks = states.map(|(_, kept)| kept.into_blocks()).collect::<Result<Vec<_>, _>>();
+    let bytes = |path: &str| Ok(store.get(path)?.unwrap_or_default());
+    Ok(Written {
+        snapshot_file: bytes(&job.checkpoint_path(id, &name))?,
+        manifest: bytes(&job.checkpoint_path(id, "manifest"))?,
+        documents: ["job/job", "job/epoch", "job/finished"].into_iter().map(bytes).collect::<Result<_>>()?,
+        blocks: blocks.map_err(|error| Error::Engine(error.to_string()))?.concat(),
+    })
 }

@@ -6,7 +6,7 @@
 //!
 //! Called by restoring tasks, on threads that may block.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::file::{FileEntry, Section};
@@ -17,7 +17,7 @@ use super::sealed::corrupt;
 use crate::codec::Reader;
 use crate::error::{BoxError, Error, Result};
 use crate::ids::Uid;
-use crate::state::{Block, RestoredStates, is_count};
+use crate::state::{Block, Kept, RestoredStates, StateDescriptor, is_count};
 use crate::time::Timestamp;
 
 /// One instance among those of an operator.
@@ -36,7 +36,7 @@ pub(crate) struct RestoredOperator {
     pub(crate) ended: bool,
     /// The watermark that this instance had reached; after a change of the parallelism, the lowest of all.
     pub(crate) watermark: Timestamp,
-    /// The states, still encoded.
+    /// The states.
     pub(crate) states: RestoredStates,
 }
 
@@ -88,9 +88,9 @@ impl JobStore {
     }
 
     fn load_states(&self, manifest: &Manifest, operator: &OperatorManifest, uid: &Uid, share: Share) -> Result<RestoredStates> {
-        let mut states = RestoredStates::default();
+        let mut states: BTreeMap<&str, (&StateDescriptor, Vec<Block>)> = BTreeMap::new();
         for state in &operator.states {
-            states.states.insert(state.name.clone(), (state.clone(), Vec::new()));
+            states.insert(&state.name, (state, Vec::new()));
         }
         let mut open: Option<(&FileEntry, SnapshotReader<'_>)> = None;
         for pick in picks(manifest, operator, uid, share) {
@@ -100,11 +100,13 @@ impl JobStore {
             };
             let block = pick.read(&reader)?;
             open = Some((pick.file, reader));
-            let state = states.states.get_mut(&pick.section.state);
+            let state = states.get_mut(&*pick.section.state);
             let state = state.ok_or_else(|| Error::Engine(format!("operator '{uid}' has no state '{}'", pick.section.state)))?;
             state.1.push(block);
         }
-        Ok(states)
+        let kept =
+            |(name, (state, blocks)): (&str, (&StateDescriptor, _))| (name.to_owned(), (state.clone(), Kept::Blocks(blocks)));
+        Ok(RestoredStates { states: states.into_iter().map(kept).collect() })
     }
 
     /// Opens a snapshot file, and checks that it is the one that the manifest means.

@@ -1,12 +1,15 @@
 //! State that was restored and that nobody has registered: it is written again as it was read.
 //!
-//! Blocks stay encoded. Held by the registry of keyed states on the task's thread, read by the snapshot's writer.
+//! Blocks stay encoded; a view that is still in memory is carried as it is. Held by the registry of keyed states on the task's
+//! thread, read by the snapshot's writer.
+
+use std::sync::Arc;
 
 use crate::error::BoxError;
 
-use super::view::{Block, StateDescriptor, StateView};
+use super::view::{Block, Kept, StateDescriptor, StateView};
 
-/// A restored state that was not registered.
+/// A state that was restored from blocks and not registered.
 #[derive(Clone, Debug)]
 pub(super) struct CarriedState {
     pub(super) descriptor: StateDescriptor,
@@ -15,15 +18,24 @@ pub(super) struct CarriedState {
 
 impl CarriedState {
     /// The state as it was restored.
-    pub(super) fn new(descriptor: StateDescriptor, mut blocks: Vec<Block>) -> Self {
-        blocks.sort_by_key(|block| block.group);
-        CarriedState { descriptor, blocks }
+    pub(super) fn carry(descriptor: StateDescriptor, kept: Kept) -> Arc<dyn StateView> {
+        match kept {
+            Kept::Blocks(mut blocks) => {
+                blocks.sort_by_key(|block| block.group);
+                Arc::new(CarriedState { descriptor, blocks })
+            }
+            Kept::View(view) => view,
+        }
     }
 }
 
 impl StateView for CarriedState {
     fn descriptor(&self) -> &StateDescriptor {
         &self.descriptor
+    }
+
+    fn held_bytes(&self) -> u64 {
+        self.blocks.iter().map(|block| block.bytes.capacity() as u64).sum()
     }
 
     fn write(&self, emit: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>) -> Result<(), BoxError> {

@@ -11,6 +11,7 @@ use crate::key::KeyGroups;
 
 use super::segment::{Entries, SEGMENT_ENTRIES, Segment, slot_hash};
 use super::table::{KeyHasher, KeyedTable};
+use super::table_view::TableView;
 
 /// Slots of a table at most. Where it is reached, which takes more than half a billion keys or colliding hashes, segments outgrow
 /// their bound instead.
@@ -31,6 +32,17 @@ impl<K, V> KeyedTable<K, V> {
         let mut table =
             KeyedTable { scale: 0, base: 0, tables, segments, full: None, copies: 0, depth: 0, owned, groups, hasher };
         table.set_depth(depth);
+        table
+    }
+
+    /// The table that a view was taken of, as it was then. It shares all of its entries with the view.
+    pub(crate) fn of_view(view: &TableView<K, V>, hasher: KeyHasher<K>) -> Self {
+        let segments = view.segments.clone();
+        let tables = segments.iter().map(|_| Entries::new()).collect();
+        let (groups, owned) = (view.groups, view.owned.clone());
+        let mut table =
+            KeyedTable { scale: 0, base: 0, tables, segments, full: None, copies: 0, depth: 0, owned, groups, hasher };
+        table.set_depth(view.depth);
         table
     }
 

@@ -20,7 +20,7 @@ use super::carried::CarriedState;
 use super::restore;
 use super::table::{KeyHasher, KeyedTable};
 use super::timers::TIMERS;
-use super::view::{RestoredStates, StateDescriptor, StateKind, StateView};
+use super::view::{Kept, RestoredStates, StateDescriptor, StateKind, StateView};
 
 /// The schema version under which values are written.
 const VERSION: u32 = 1;
@@ -48,7 +48,7 @@ impl<V> fmt::Debug for ValueState<V> {
 /// The keyed states of one operator instance, over all its keys.
 pub(crate) struct KeyedState<K> {
     states: Vec<Box<dyn Registered>>,
-    carried: BTreeMap<String, Arc<CarriedState>>,
+    carried: BTreeMap<String, Arc<dyn StateView>>,
     groups: KeyGroups,
     owned: Range<u16>,
     hasher: KeyHasher<K>,
@@ -58,14 +58,14 @@ impl<K> KeyedState<K> {
     /// The states of an instance that owns these key groups, as a checkpoint kept them. They are read when they are registered.
     pub(crate) fn new(groups: KeyGroups, owned: Range<u16>, hasher: KeyHasher<K>, restored: RestoredStates) -> Self {
         let carried = restored.states.into_iter();
-        let carried = carried.map(|(name, (descriptor, blocks))| (name, Arc::new(CarriedState::new(descriptor, blocks))));
+        let carried = carried.map(|(name, (descriptor, kept))| (name, CarriedState::carry(descriptor, kept)));
         KeyedState { states: Vec::new(), carried: carried.collect(), groups, owned, hasher }
     }
 
     /// All states, frozen: the registered ones and those that were restored and not registered.
     pub(crate) fn view(&mut self) -> Vec<Arc<dyn StateView>> {
         let mut views: Vec<Arc<dyn StateView>> = self.states.iter_mut().map(|state| state.view()).collect();
-        views.extend(self.carried.values().map(|carried| Arc::clone(carried) as Arc<dyn StateView>));
+        views.extend(self.carried.values().map(Arc::clone));
         views
     }
 }
@@ -101,10 +101,10 @@ where
         }
         let descriptor = StateDescriptor { name: name.into(), kind: StateKind::Value, version: VERSION };
         if let Some(carried) = self.carried.get(name) {
-            carried.descriptor.expect(&descriptor)?;
+            carried.descriptor().expect(&descriptor)?;
         }
-        let blocks = self.carried.remove(name).map(|carried| Arc::unwrap_or_clone(carried).blocks).unwrap_or_default();
-        let table = restore::table::<K, V>(name, blocks, self.groups, self.owned.clone(), &self.hasher)?;
+        let kept = self.carried.remove(name).map_or(Kept::NOTHING, Kept::View);
+        let table = restore::table::<K, V>(name, kept, self.groups, self.owned.clone(), &self.hasher)?;
         self.states.push(Box::new(State { descriptor, table }));
         Ok(self.states.len() - 1)
     }

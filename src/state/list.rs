@@ -4,6 +4,7 @@
 //! The operator keeps its items as it likes; at a barrier it makes a view of them, and on restore it reads its share back.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +14,7 @@ use crate::error::{BoxError, Result};
 
 use super::restore;
 use super::table_view::flush;
-use super::view::{BLOCK_BYTES, Block, StateDescriptor, StateKind, StateView};
+use super::view::{BLOCK_BYTES, Block, Kept, StateDescriptor, StateKind, StateView};
 
 /// The schema version under which lists are written.
 const VERSION: u32 = 1;
@@ -31,9 +32,20 @@ impl<T> ListView<T> {
     }
 }
 
-impl<T: Serialize + Send + Sync> StateView for ListView<T> {
+#[cfg(test)]
+impl<T> ListView<T> {
+    pub(super) fn items(&self) -> &[T] {
+        &self.items
+    }
+}
+
+impl<T: Serialize + Send + Sync + 'static> StateView for ListView<T> {
     fn descriptor(&self) -> &StateDescriptor {
         &self.descriptor
+    }
+
+    fn held_bytes(&self) -> u64 {
+        size_of_val(&*self.items) as u64
     }
 
     fn write(&self, emit: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>) -> Result<(), BoxError> {
@@ -59,8 +71,17 @@ impl<T> fmt::Debug for ListView<T> {
 ///
 /// # Errors
 /// [`crate::Error::StateMismatch`] where what was stored is no list, or its items cannot be read.
-pub(crate) fn read_list<T: DeserializeOwned>(name: &str, stored: Option<(StateDescriptor, Vec<Block>)>) -> Result<Vec<T>> {
-    let Some((descriptor, blocks)) = stored else { return Ok(Vec::new()) };
+pub(crate) fn read_list<T>(name: &str, stored: Option<(StateDescriptor, Kept)>) -> Result<Vec<T>>
+where
+    T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
+{
+    let Some((descriptor, kept)) = stored else { return Ok(Vec::new()) };
     descriptor.expect(&StateDescriptor { name: name.into(), kind: StateKind::List, version: VERSION })?;
-    restore::list(name, blocks)
+    match kept.view::<ListView<T>>() {
+        Some(view) => {
+            drop(kept);
+            Ok(Arc::try_unwrap(view).map_or_else(|view| view.items.clone(), |view| view.items))
+        }
+        None => restore::list(name, restore::blocks(name, kept)?),
+    }
 }

@@ -19,7 +19,7 @@ use super::restore;
 use super::segment::Entries;
 use super::table::{KeyHasher, KeyedTable};
 use super::table_view::{TableView, write_shares};
-use super::view::{Block, RestoredStates, StateDescriptor, StateKind, StateView};
+use super::view::{Block, Kept, RestoredStates, StateDescriptor, StateKind, StateView};
 
 /// The schema version under which entries are written.
 const VERSION: u32 = 1;
@@ -44,6 +44,23 @@ impl<K> MarkedTables<K> {
         KeyedTable::new(self.groups, self.owned.clone(), KeyHasher::clone(&self.hasher))
     }
 
+    /// Takes out the tables that are still in memory, as views of this instance's; none where they are not.
+    pub(crate) fn take<M, V>(&self, restored: &mut RestoredStates) -> Option<Vec<(M, KeyedTable<K, V>)>>
+    where
+        K: Serialize + Send + Sync + 'static,
+        M: Copy + Serialize + Send + Sync + 'static,
+        V: Serialize + Send + Sync + 'static,
+    {
+        let (_, kept) = restored.states.get(&self.descriptor.name)?;
+        let kept = kept.view::<MarkedView<M, K, V>>()?;
+        if !kept.tables.iter().all(|(_, view)| view.is_of(self.groups, &self.owned)) {
+            return None;
+        }
+        restored.take(&self.descriptor.name);
+        let table = |(mark, view): &(M, TableView<K, V>)| (*mark, KeyedTable::of_view(view, KeyHasher::clone(&self.hasher)));
+        Some(kept.tables.iter().map(table).collect())
+    }
+
     /// Takes out what a checkpoint kept of the state, and hands out the entries, each with its key's hash and its table's mark.
     ///
     /// # Errors
@@ -58,8 +75,9 @@ impl<K> MarkedTables<K> {
         M: DeserializeOwned,
         V: DeserializeOwned,
     {
-        let Some((stored, blocks)) = restored.take(&self.descriptor.name) else { return Ok(()) };
+        let (stored, kept) = restored.take(&self.descriptor.name).unwrap_or((self.descriptor.clone(), Kept::NOTHING));
         stored.expect(&self.descriptor)?;
+        let blocks = restore::blocks(&self.descriptor.name, kept)?;
         let keyed =
             restore::Keyed { name: &self.descriptor.name, groups: self.groups, owned: self.owned.clone(), hasher: &self.hasher };
         keyed.entries(blocks, |hash, key, (mark, value)| entry(mark, hash, key, value))
@@ -97,12 +115,16 @@ impl<M, K, V> fmt::Debug for MarkedView<M, K, V> {
 
 impl<M, K, V> StateView for MarkedView<M, K, V>
 where
-    M: Serialize + Send + Sync,
-    K: Serialize + Send + Sync,
-    V: Serialize + Send + Sync,
+    M: Serialize + Send + Sync + 'static,
+    K: Serialize + Send + Sync + 'static,
+    V: Serialize + Send + Sync + 'static,
 {
     fn descriptor(&self) -> &StateDescriptor {
         &self.descriptor
+    }
+
+    fn held_bytes(&self) -> u64 {
+        self.tables.iter().map(|(_, table)| table.held_bytes()).sum()
     }
 
     fn write(&self, emit: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>) -> Result<(), BoxError> {

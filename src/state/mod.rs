@@ -19,6 +19,8 @@ mod view;
 mod walk;
 
 #[cfg(test)]
+mod kept_tests;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use counted::{Counted, LATE_DROPPED, SKIPPED, is_count};
@@ -31,5 +33,5 @@ pub use of_key::{KeyState, KeyTimers};
 pub(crate) use restore::table as read_table;
 pub(crate) use table::{Hint, KeyHasher, KeyedTable};
 pub(crate) use timers::{DueTimer, TIMERS, Timers};
-pub(crate) use view::{Block, RestoredStates, StateDescriptor, StateKind, StateView};
+pub(crate) use view::{Block, Kept, RestoredStates, StateDescriptor, StateKind, StateView};
 pub(crate) use walk::Cursor;

@@ -1,4 +1,7 @@
-//! From blocks back to tables and lists.
+//! From what a checkpoint kept back to tables and lists.
+//!
+//! A table whose view is still in memory, of the same types and key groups, is made of the view; everything else is read from
+//! blocks.
 //!
 //! Always: whatever the bytes, the result is a value or an error that names the state and the key group; and every key that was
 //! read hashes into the group that its block names, which this instance owns. Called on the task's thread before its first record.
@@ -6,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::codec::Reader;
@@ -14,13 +18,39 @@ use crate::ids::KeyGroup;
 use crate::key::KeyGroups;
 
 use super::table::{KeyHasher, KeyedTable};
-use super::view::Block;
+use super::table_view::DescribedView;
+use super::view::{Block, Kept};
 
-/// Reads the table of the state `name` from its blocks.
+/// The table of the state `name`.
 ///
 /// # Errors
 /// [`Error::StateMismatch`] where an entry cannot be read, or lies in another key group than its block says.
 pub(crate) fn table<K, V>(
+    name: &str,
+    kept: Kept,
+    groups: KeyGroups,
+    owned: Range<u16>,
+    hasher: &KeyHasher<K>,
+) -> Result<KeyedTable<K, V>>
+where
+    K: Clone + Eq + Send + Sync + Serialize + DeserializeOwned + 'static,
+    V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
+{
+    match kept.view::<DescribedView<K, V>>().filter(|kept| kept.view.is_of(groups, &owned)) {
+        Some(kept) => Ok(KeyedTable::of_view(&kept.view, KeyHasher::clone(hasher))),
+        None => read_table(name, blocks(name, kept)?, groups, owned, hasher),
+    }
+}
+
+/// What was kept of the state `name`, as blocks.
+pub(super) fn blocks(name: &str, kept: Kept) -> Result<Vec<Block>> {
+    kept.into_blocks().map_err(|error| Error::StateMismatch {
+        problem: format!("state '{name}' cannot be written: {error}"),
+        advice: "see that serde can write its keys and values".into(),
+    })
+}
+
+fn read_table<K, V>(
     name: &str,
     blocks: Vec<Block>,
     groups: KeyGroups,

@@ -33,6 +33,17 @@ pub(super) enum Segment<K, V> {
     Joined(u32),
 }
 
+impl<K, V> Clone for Segment<K, V> {
+    /// An owned segment is cloned without its entries: they are not here.
+    fn clone(&self) -> Self {
+        match self {
+            Segment::Owned => Segment::Owned,
+            Segment::Shared(entries) => Segment::Shared(Arc::clone(entries)),
+            Segment::Joined(bits) => Segment::Joined(*bits),
+        }
+    }
+}
+
 impl<K, V> Segment<K, V> {
     /// The slot that has the entries of this slot.
     pub(super) fn leader(&self, slot: usize) -> usize {
@@ -50,17 +61,14 @@ impl<K, V> Segment<K, V> {
         }
     }
 
-    /// Makes the segment shared, and hands out the other share; none where there are no entries.
-    pub(super) fn share(&mut self, own: &mut Entries<K, V>) -> Option<Arc<Entries<K, V>>> {
+    /// Makes the segment shared, and hands out the other share. One without entries stays owned, and so does its other share.
+    pub(super) fn share(&mut self, own: &mut Entries<K, V>) -> Segment<K, V> {
         if let Segment::Owned = self
             && !own.is_empty()
         {
             *self = Segment::Shared(Arc::new(std::mem::take(own)));
         }
-        match self {
-            Segment::Shared(entries) => Some(Arc::clone(entries)),
-            _ => None,
-        }
+        self.clone()
     }
 
     /// Empties the segment. What was allocated is kept, unless a view still holds it.

@@ -102,14 +102,8 @@ impl<K, V> KeyedTable<K, V> {
 
     /// The table as it is now, frozen. Takes a pass over the segments and copies no entry.
     pub(crate) fn view(&mut self) -> TableView<K, V> {
-        let mut shares = Vec::with_capacity(self.segments.len());
-        for slot in 0..self.segments.len() {
-            let group = self.group(slot);
-            if let (Some(segment), Some(table)) = (self.segments.get_mut(slot), self.tables.get_mut(slot)) {
-                shares.extend(segment.share(table).map(|share| (group, share)));
-            }
-        }
-        TableView::new(shares)
+        let segments = self.segments.iter_mut().zip(&mut self.tables).map(|(segment, table)| segment.share(table)).collect();
+        TableView::new(segments, self.depth, self.groups, self.owned.clone())
     }
 }
 
@@ -241,6 +235,7 @@ impl<K: Clone, V: Clone> KeyedTable<K, V> {
     }
 
     /// Keeps the entries for which `keep` says so, and may change them. Every segment with entries counts as written to.
+    #[cfg(test)]
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         for (segment, table) in self.segments.iter_mut().zip(&mut self.tables) {
             segment.take_back(table, &mut self.copies);

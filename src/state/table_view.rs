@@ -1,45 +1,64 @@
 //! The frozen view of a keyed table, and how its entries are written.
 //!
-//! A view holds shares of the table's segments; the table clones a segment before it writes to one that is shared. Taken on the
-//! task's thread, written by the snapshot's writer on another.
+//! A view holds shares of the table's segments; the table clones a segment before it writes to one that is shared. It also knows
+//! how the segments lie, so that a table can be made of it again without touching an entry. Taken on the task's thread, written by
+//! the snapshot's writer on another.
 
 use std::fmt;
-use std::sync::Arc;
+use std::ops::Range;
 
 use serde::Serialize;
 
 use crate::codec;
 use crate::error::BoxError;
 use crate::ids::KeyGroup;
+use crate::key::KeyGroups;
 
-use super::segment::Entries;
+use super::segment::{Entries, Segment};
 use super::view::{BLOCK_BYTES, Block, StateDescriptor, StateView};
 
 /// The entries of a keyed table at one moment.
 pub(crate) struct TableView<K, V> {
-    /// Shares of the segments that had entries, key groups ascending.
-    shares: Vec<(KeyGroup, Arc<Entries<K, V>>)>,
+    /// For each slot its share; those of segments that had no entries are owned, and empty.
+    pub(super) segments: Vec<Segment<K, V>>,
+    /// A key group has 2^depth slots.
+    pub(super) depth: u32,
+    pub(super) groups: KeyGroups,
+    pub(super) owned: Range<u16>,
 }
 
 impl<K, V> TableView<K, V> {
-    pub(super) fn new(shares: Vec<(KeyGroup, Arc<Entries<K, V>>)>) -> Self {
-        TableView { shares }
+    pub(super) fn new(segments: Vec<Segment<K, V>>, depth: u32, groups: KeyGroups, owned: Range<u16>) -> Self {
+        TableView { segments, depth, groups, owned }
+    }
+
+    /// Whether it was taken of a table of these key groups.
+    pub(super) fn is_of(&self, groups: KeyGroups, owned: &Range<u16>) -> bool {
+        self.groups == groups && self.owned == *owned
+    }
+
+    /// The memory of the shared segments, without what keys and values own outside of them.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.shares().map(|(_, entries)| entries.allocation_size() as u64).sum()
     }
 
     /// All entries, key groups ascending, in no particular order within a group.
     #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (KeyGroup, &K, &V)> {
-        self.shares.iter().flat_map(|(group, entries)| entries.iter().map(move |(key, value)| (*group, key, value)))
+        self.shares().flat_map(|(group, entries)| entries.iter().map(move |(key, value)| (group, key, value)))
     }
 
-    /// The shares with their key groups.
+    /// The shares that have entries, key groups ascending.
     pub(super) fn shares(&self) -> impl Iterator<Item = (KeyGroup, &Entries<K, V>)> {
-        self.shares.iter().map(|(group, entries)| (*group, &**entries))
+        self.segments.iter().enumerate().filter_map(|(slot, segment)| match segment {
+            Segment::Shared(entries) => Some((KeyGroup(self.owned.start + (slot >> self.depth) as u16), &**entries)),
+            Segment::Owned | Segment::Joined(_) => None,
+        })
     }
 
     /// The number of entries.
     pub(crate) fn len(&self) -> usize {
-        self.shares.iter().map(|(_, entries)| entries.len()).sum()
+        self.shares().map(|(_, entries)| entries.len()).sum()
     }
 
     /// The view as a state's view.
@@ -57,7 +76,7 @@ impl<K, V> fmt::Debug for TableView<K, V> {
 /// A table's view together with the description of the state.
 pub(crate) struct DescribedView<K, V> {
     descriptor: StateDescriptor,
-    view: TableView<K, V>,
+    pub(super) view: TableView<K, V>,
 }
 
 impl<K, V> fmt::Debug for DescribedView<K, V> {
@@ -68,11 +87,15 @@ impl<K, V> fmt::Debug for DescribedView<K, V> {
 
 impl<K, V> StateView for DescribedView<K, V>
 where
-    K: Serialize + Send + Sync,
-    V: Serialize + Send + Sync,
+    K: Serialize + Send + Sync + 'static,
+    V: Serialize + Send + Sync + 'static,
 {
     fn descriptor(&self) -> &StateDescriptor {
         &self.descriptor
+    }
+
+    fn held_bytes(&self) -> u64 {
+        self.view.held_bytes()
     }
 
     fn write(&self, emit: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>) -> Result<(), BoxError> {

@@ -18,7 +18,7 @@ use crate::timer::{Pending, Place, TimeDomain, Timer, TimerIndex, TimerSet};
 
 use super::restore;
 use super::table::{KeyHasher, KeyedTable};
-use super::view::{Block, StateDescriptor, StateKind, StateView};
+use super::view::{Kept, StateDescriptor, StateKind, StateView};
 
 /// The name under which timers are kept among an operator's states. No other state may have it.
 pub(crate) const TIMERS: &str = "timers";
@@ -54,34 +54,54 @@ impl<K: Clone + Eq> Timers<K> {
         groups: KeyGroups,
         owned: Range<u16>,
         hasher: &KeyHasher<K>,
-        stored: Option<(StateDescriptor, Vec<Block>)>,
+        stored: Option<(StateDescriptor, Kept)>,
     ) -> Result<Self>
     where
-        K: DeserializeOwned,
+        K: Send + Sync + Serialize + DeserializeOwned + 'static,
     {
-        let (stored, blocks) = stored.unwrap_or_else(|| (descriptor(), Vec::new()));
+        let (stored, kept) = stored.unwrap_or_else(|| (descriptor(), Kept::NOTHING));
         stored.expect(&descriptor())?;
-        let sets = restore::table(TIMERS, blocks, groups, owned, hasher)?;
+        let sets = restore::table(TIMERS, kept, groups, owned, hasher)?;
         let mut timers = Timers { sets, index: TimerIndex::new(), next_turn: 0 };
         timers.rebuild(hasher);
         Ok(timers)
     }
 
     /// Fills the index from the sets. Timers that came from different instances may want the same place: one gets a later turn.
+    /// Nothing else is written to the sets, which may be shared.
     fn rebuild(&mut self, hasher: &KeyHasher<K>) {
         let turns = self.sets.iter().flat_map(|(_, _, set)| set.as_slice()).map(|pending| pending.turn);
         self.next_turn = turns.max().map_or(0, |turn| turn.saturating_add(1));
-        let (index, next_turn) = (&mut self.index, &mut self.next_turn);
-        self.sets.retain(|key, set| {
+        let (mut displaced, mut empty) = (Vec::new(), Vec::new());
+        for (_, key, set) in self.sets.iter() {
             let hash = hasher(key);
-            for (Timer { domain, time }, turn) in set.turns_mut() {
-                while !index.insert(domain, Place { time, turn: *turn, hash }, key.clone()) {
-                    *turn = *next_turn;
-                    *next_turn = next_turn.wrapping_add(1);
+            for Pending { timer, turn } in set.as_slice() {
+                let place = Place { time: timer.time, turn: *turn, hash };
+                if !self.index.insert(timer.domain, place, key.clone()) {
+                    displaced.push((hash, key.clone(), *timer));
                 }
             }
-            !set.is_empty()
-        });
+            if set.is_empty() {
+                empty.push((hash, key.clone()));
+            }
+        }
+        displaced.into_iter().for_each(|(hash, key, timer)| self.displace(hash, &key, timer));
+        empty.into_iter().for_each(|(hash, key)| drop(self.sets.remove(hash, &key)));
+    }
+
+    /// Gives a timer, whose place another one has, a later turn.
+    fn displace(&mut self, hash: u64, key: &K, timer: Timer) {
+        let turns = self.sets.get_mut(hash, key).into_iter().flat_map(TimerSet::turns_mut);
+        for (_, turn) in turns.filter(|(other, _)| *other == timer) {
+            let Timer { domain, time } = timer;
+            loop {
+                *turn = self.next_turn;
+                self.next_turn = self.next_turn.wrapping_add(1);
+                if self.index.insert(domain, Place { time, turn: *turn, hash }, key.clone()) {
+                    break;
+                }
+            }
+        }
     }
 
     /// Registers a timer of a key. False where it is registered already.
@@ -154,6 +174,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::state::Block;
     use crate::state::tests::{blocks, hash, hasher};
     use TimeDomain::{Event, Processing};
 
@@ -164,7 +185,7 @@ mod tests {
     }
 
     fn timers(stored: Option<Vec<Block>>, owned: Range<u16>) -> Timers<u64> {
-        Timers::new(GROUPS, owned, &hasher(), stored.map(|blocks| (descriptor(), blocks))).unwrap()
+        Timers::new(GROUPS, owned, &hasher(), stored.map(|blocks| (descriptor(), blocks.into()))).unwrap()
     }
 
     fn fresh() -> Timers<u64> {
@@ -252,6 +273,23 @@ mod tests {
     }
 
     #[test]
+    fn d18_timers_that_are_kept_in_memory_are_taken_up_without_a_copy() {
+        let mut first = fresh();
+        for key in (0..50).rev() {
+            register(&mut first, key, Event, 10);
+            register(&mut first, key, Processing, 20);
+        }
+        let kept = Kept::View(first.view());
+        let mut restored = Timers::new(GROUPS, 0..8, &hasher(), Some((descriptor(), kept.clone()))).unwrap();
+        assert_eq!(restored.sets.copies(), 0);
+        assert_eq!(pop_all(&mut restored, Event, 10), pop_all(&mut first, Event, 10), "in the same order");
+        assert!(restored.sets.copies() > 0, "what fired is gone here, and not in what is kept");
+        let mut again = Timers::new(GROUPS, 0..8, &hasher(), Some((descriptor(), kept))).unwrap();
+        assert_eq!(pop_all(&mut again, Event, 10).len(), 50);
+        assert!(register(&mut again, 1, Event, 11));
+    }
+
+    #[test]
     fn c13_d18_timers_move_with_their_key_groups() {
         let mut written = Vec::new();
         for owned in [0..3, 3..8] {
@@ -290,7 +328,7 @@ mod tests {
             crate::codec::encode(&(key), &mut bytes).unwrap();
             crate::codec::encode(&TimerSet::One(pending), &mut bytes).unwrap();
         }
-        let stored = Some((descriptor(), vec![Block { group: Some(group), entries: 3, bytes }]));
+        let stored = Some((descriptor(), vec![Block { group: Some(group), entries: 3, bytes }].into()));
         let mut timers = Timers::new(GROUPS, 0..8, &same, stored).unwrap();
         assert_eq!(pop_all(&mut timers, Event, 1).len(), 3);
     }

@@ -1,16 +1,20 @@
-//! Between live state and snapshot files: the description of a state, blocks of encoded entries, and the frozen view that
-//! writes them.
+//! Between live state and what a checkpoint keeps of it: the description of a state, the frozen view, and the blocks of encoded
+//! entries that the view writes to a snapshot file.
 //!
 //! A block is a plain sequence of MessagePack objects: `key, value, key, value …` for keyed state, `item, item …` for an
 //! operator's list. Blocks of one group are independent of each other and of their order.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{BoxError, Error, Result};
 use crate::ids::KeyGroup;
+
+use super::carried::CarriedState;
 
 /// Bound of a block's encoded size, in bytes, before the one entry that may overrun it.
 pub(crate) const BLOCK_BYTES: usize = 4 << 20;
@@ -71,26 +75,85 @@ pub(crate) struct Block {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Frozen state, ready to be written by someone else than its owner.
-pub(crate) trait StateView: Send + Sync + fmt::Debug {
+/// Frozen state, ready to be written by someone else than its owner, or to be taken up again in this process.
+pub(crate) trait StateView: Any + Send + Sync + fmt::Debug {
     /// The state that this is a view of.
     fn descriptor(&self) -> &StateDescriptor;
+
+    /// The memory that it holds, in bytes, without what keys and values own outside of their table.
+    fn held_bytes(&self) -> u64;
 
     /// Hands out every entry, encoded, in blocks of about [`BLOCK_BYTES`] at most, key groups ascending. A group without entries
     /// has no block. `emit` gets a block whose buffer it may keep or swap for another.
     fn write(&self, emit: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>) -> Result<(), BoxError>;
 }
 
-/// The states of one operator instance as a checkpoint kept them, still encoded, until the operator registers them by name.
+/// What a checkpoint kept of one state of one operator instance.
+#[derive(Clone, Debug)]
+pub(crate) enum Kept {
+    /// Read from files: the blocks of the instance's key groups, or its share of a list.
+    Blocks(Vec<Block>),
+    /// Still in memory: the view that the instance before it left.
+    View(Arc<dyn StateView>),
+}
+
+impl Kept {
+    /// Nothing.
+    pub(crate) const NOTHING: Kept = Kept::Blocks(Vec::new());
+
+    /// The view, if it is in memory and of this type.
+    pub(super) fn view<T: StateView>(&self) -> Option<Arc<T>> {
+        let Kept::View(view) = self else { return None };
+        let view: Arc<dyn Any + Send + Sync> = Arc::clone(view) as _;
+        view.downcast().ok()
+    }
+
+    /// Everything as blocks: a view is written for that.
+    ///
+    /// # Errors
+    /// Where the view cannot be written.
+    pub(crate) fn into_blocks(self) -> Result<Vec<Block>, BoxError> {
+        if let Some(carried) = self.view::<CarriedState>() {
+            drop(self);
+            return Ok(Arc::unwrap_or_clone(carried).blocks);
+        }
+        let view = match self {
+            Kept::Blocks(blocks) => return Ok(blocks),
+            Kept::View(view) => view,
+        };
+        let mut blocks = Vec::new();
+        view.write(&mut |block| {
+            blocks.push(block.clone());
+            Ok(())
+        })?;
+        Ok(blocks)
+    }
+}
+
+/// Two are the same if their entries are written in the same way.
+#[cfg(test)]
+impl PartialEq for Kept {
+    fn eq(&self, other: &Kept) -> bool {
+        self.clone().into_blocks().unwrap() == other.clone().into_blocks().unwrap()
+    }
+}
+
+impl From<Vec<Block>> for Kept {
+    fn from(blocks: Vec<Block>) -> Self {
+        Kept::Blocks(blocks)
+    }
+}
+
+/// The states of one operator instance as a checkpoint kept them, until the operator registers them by name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RestoredStates {
-    /// By state name: the description and the blocks of this instance's key groups (or its share of a list).
-    pub(crate) states: BTreeMap<String, (StateDescriptor, Vec<Block>)>,
+    /// By state name.
+    pub(crate) states: BTreeMap<String, (StateDescriptor, Kept)>,
 }
 
 impl RestoredStates {
-    /// Takes a state's blocks out, for the operator that registers it.
-    pub(crate) fn take(&mut self, name: &str) -> Option<(StateDescriptor, Vec<Block>)> {
+    /// Takes a state out, for the operator that registers it.
+    pub(crate) fn take(&mut self, name: &str) -> Option<(StateDescriptor, Kept)> {
         self.states.remove(name)
     }
 }

@@ -222,7 +222,8 @@ impl Disk {
         let mut found = DiskState::new();
         for uid in latest.operators.keys() {
             let Some(operator) = store.load_operator(&latest, uid, Share { index: 0, parallelism: 1 })? else { continue };
-            for (name, (_, blocks)) in operator.states.states {
+            for (name, (_, kept)) in operator.states.states {
+                let blocks = kept.into_blocks().map_err(|error| Error::Engine(format!("state '{name}': {error}")))?;
                 let entries: &mut BTreeSet<Vec<u8>> = found.entry((uid.to_string(), name)).or_default();
                 entries.extend(blocks.iter().flat_map(|block| entries_of(&block.bytes, block.entries)));
             }
@@ -252,7 +253,9 @@ impl Disk {
         let Some(latest) = store.latest()? else { return Ok(Vec::new()) };
         let operator = store.load_operator(&latest, &Uid::new(uid), Share { index: 0, parallelism: 1 })?;
         let found = operator.and_then(|mut operator| operator.states.take(state));
-        Ok(found.map_or_else(Vec::new, |(_, blocks)| blocks.into_iter().map(|block| block.bytes).collect()))
+        let Some((_, kept)) = found else { return Ok(Vec::new()) };
+        let blocks = kept.into_blocks().map_err(|error| Error::Engine(format!("the state '{state}' of '{uid}': {error}")))?;
+        Ok(blocks.into_iter().map(|block| block.bytes).collect())
     }
 }
 

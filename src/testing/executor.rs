@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::clock::SimClock;
 use super::process::Process;
 use super::trace::Happening;
-use crate::executor::{Executor, Running};
+use crate::executor::{Executor, RestoreFrom, Running};
 use crate::ids::TaskId;
 use crate::time::Clock;
 
@@ -54,5 +54,14 @@ impl Executor for SimExecutor {
 
     fn steps(&self) -> usize {
         1
+    }
+
+    fn restore_from(&self) -> RestoreFrom {
+        let from = self.process.restore_from();
+        self.process.note(match from {
+            RestoreFrom::Memory => Happening::FromMemory,
+            RestoreFrom::Files => Happening::FromFiles,
+        });
+        from
     }
 }

@@ -79,6 +79,7 @@ pub mod fuzzing;
 mod hooked;
 mod judge;
 mod kit;
+mod machines;
 mod plan;
 mod present;
 mod process;
@@ -101,6 +102,7 @@ pub use exactly_once::check_exactly_once;
 pub use fault::Fault;
 pub use kit::Kit;
 pub use plan::{Calamity, Failure, Fate, FaultPlan, PlannedFault};
+pub use process::Restores;
 pub use recording::{Recorder, RecordingSink, SinkCall};
 pub use scripted::{ScriptReader, Scripted, SourceCall};
 #[doc(hidden)]

@@ -17,7 +17,7 @@ use super::rng::Rng;
 use super::timeline::Note;
 use super::trace::{Happening, Trace};
 use crate::actor::RootRef;
-use crate::executor::Running;
+use crate::executor::{RestoreFrom, Running};
 use crate::ids::TaskId;
 
 /// Why a process stopped before its job had ended.
@@ -42,6 +42,20 @@ pub(super) struct Life {
     pub(super) stall_one_in: usize,
     /// Whether what happens is noted for people.
     pub(super) watched: bool,
+    /// What its restarts take their state from.
+    pub(super) restores: Restores,
+}
+
+/// What restarts inside a simulated process take their state from, where the views of the last checkpoint are still in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Restores {
+    /// One or the other, as the seed decides for each restart.
+    #[default]
+    Drawn,
+    /// Those views.
+    FromMemory,
+    /// The checkpoint's files.
+    FromFiles,
 }
 
 pub(super) struct Process {
@@ -194,6 +208,16 @@ impl Process {
     /// A number below `bound`.
     pub(super) fn draw(&self, bound: usize) -> usize {
         self.inner().rng.below(bound)
+    }
+
+    /// What a restart takes its state from that could take it from memory.
+    pub(super) fn restore_from(&self) -> RestoreFrom {
+        match self.life.restores {
+            Restores::FromMemory => RestoreFrom::Memory,
+            Restores::FromFiles => RestoreFrom::Files,
+            Restores::Drawn if self.draw(2) == 0 => RestoreFrom::Memory,
+            Restores::Drawn => RestoreFrom::Files,
+        }
     }
 
     pub(super) fn note_offload(&self) -> u64 {

@@ -13,7 +13,7 @@ use super::clock::SimClock;
 use super::disk::Disk;
 use super::executor::SimExecutor;
 use super::plan::{Fate, FaultPlan};
-use super::process::{Halt, Life, Process};
+use super::process::{Halt, Life, Process, Restores};
 use super::recording::{RecordingSink, dies};
 use super::scheduler::{STALL_ONE_IN, Scheduler};
 use super::setting::Setting;
@@ -81,6 +81,7 @@ pub struct Simulation {
     setting: Option<Setting>,
     /// Whether what happens is noted for people.
     watched: bool,
+    restores: Restores,
 }
 
 impl Simulation {
@@ -99,6 +100,7 @@ impl Simulation {
             max_time,
             setting: None,
             watched: false,
+            restores: Restores::default(),
         }
     }
 
@@ -150,6 +152,13 @@ impl Simulation {
         self.disk.fates()
     }
 
+    /// Sets what restarts inside a process take their state from. Default: drawn for each.
+    #[must_use]
+    pub fn restores(mut self, from: Restores) -> Self {
+        self.restores = from;
+        self
+    }
+
     /// The disk for the job's store.
     pub fn disk(&self) -> &Disk {
         &self.disk
@@ -196,7 +205,8 @@ impl Simulation {
         };
         let spec = JobSpec { hash_seed: Some(self.seed), ..spec };
         let stall_one_in = self.setting.as_ref().map_or(STALL_ONE_IN, |setting| setting.stall_one_in);
-        let life = Life { dies_at, max_steps: self.max_steps, stall_one_in, watched: self.watched };
+        let (watched, restores) = (self.watched, self.restores);
+        let life = Life { dies_at, max_steps: self.max_steps, stall_one_in, watched, restores };
         let seed = self.seed.wrapping_add(number.wrapping_mul(0x9e37_79b9));
         let run = runtime.block_on(live(spec, seed, life, &self.disk, (elapsed, self.max_time), script));
         self.bury(&run, runtime);

@@ -40,6 +40,10 @@ pub enum Happening {
     Sent(Control),
     /// The fault with this place in the plan struck.
     Struck(usize),
+    /// A restart that could do either took its state from memory.
+    FromMemory,
+    /// It took its state from files.
+    FromFiles,
 }
 
 /// All that happened, each with its virtual time in milliseconds.
@@ -56,6 +60,8 @@ impl fmt::Display for Happening {
             Happening::Gone(task, attempt) => write!(f, "task {task} of attempt {attempt} is gone"),
             Happening::Offloaded(work) => write!(f, "work {work} is handed over"),
             Happening::Worked(work) => write!(f, "work {work} is done"),
+            Happening::FromMemory => write!(f, "a region restores from memory"),
+            Happening::FromFiles => write!(f, "a region restores from files"),
             Happening::Handled(role) => write!(f, "{role:?} takes a message up"),
             Happening::Called(uid, callback) => write!(f, "{callback:?} of '{uid}' is called"),
             Happening::Stored(call, path) => write!(f, "the store's {call:?} is called for {path}"),

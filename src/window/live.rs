@@ -86,6 +86,14 @@ impl<K, P> LiveWindows<K, P> {
         self.windows.get_mut(at)
     }
 
+    /// A window of which the whole table is still there.
+    pub(super) fn take_up(&mut self, (start, end): (Timestamp, Timestamp), table: KeyedTable<K, P>) {
+        let window = Window { start, end };
+        if !self.is_late(window) {
+            self.enliven(window, || table);
+        }
+    }
+
     fn enliven(&mut self, window: Window, new: impl FnOnce() -> KeyedTable<K, P>) -> usize {
         match self.find(window) {
             Ok(at) => at,

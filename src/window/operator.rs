@@ -90,7 +90,12 @@ where
         let Keys { groups, owned, hasher } = keys;
         let tables = MarkedTables::new(WINDOWS, groups, owned.clone(), hasher.clone());
         let mut live = LiveWindows::new(rules.lateness, restored.watermark);
-        tables.restore(&mut restored.states, |span, hash, key, pane| put(&mut live, &tables, span, (hash, key), pane))?;
+        match tables.take(&mut restored.states) {
+            Some(kept) => kept.into_iter().for_each(|(span, table)| live.take_up(span, table)),
+            None => {
+                tables.restore(&mut restored.states, |span, hash, key, pane| put(&mut live, &tables, span, (hash, key), pane))?
+            }
+        }
         let dropped = Counted::open(LATE_DROPPED, late.dropped, &mut restored.states)?;
         let others = KeyedState::new(groups, owned, hasher, restored.states);
         Ok(WindowOperator { name, rules, live, late: late.side, dropped, tables, others })

@@ -1,5 +1,6 @@
 //! What the tests share: flows, and how a run is judged.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex};
 
 use tidegate::testing::{End, RecordingSink, Run, Scripted, Simulation};
@@ -70,4 +71,28 @@ pub fn take(sim: &Simulation, job: Job, checkpoints: usize) -> (Run, Vec<Result<
     });
     let answers = answers.lock().unwrap().clone();
     (run, answers)
+}
+
+/// The seed of a run that real threads and clocks have a part in: `TIDEGATE_SEED`, or a new one each time.
+pub fn drawn_seed() -> u64 {
+    let asked = std::env::var("TIDEGATE_SEED").ok();
+    asked.map_or_else(|| RandomState::new().build_hasher().finish(), |seed| seed.parse().expect("TIDEGATE_SEED is a number"))
+}
+
+/// Numbers that a seed decides: SplitMix64.
+pub struct Draw(u64);
+
+impl Draw {
+    pub fn new(seed: u64) -> Self {
+        Draw(seed)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
 }

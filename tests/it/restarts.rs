@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidegate::testing::{DiskCall, DiskFault, End, Fault, RecordingSink, Scripted, Simulation, SinkCall, SinkEvent, SourceCall};
+use tidegate::testing::{
+    DiskCall, DiskFault, End, Fault, RecordingSink, Restores, Scripted, Simulation, SinkCall, SinkEvent, SourceCall,
+};
 use tidegate::{Checkpoints, Error, Job, Restart, millis, secs};
 
 use crate::common::{Counted, counted, finished, job, sound};
@@ -102,7 +104,7 @@ fn e9_a_checkpoint_that_was_complete_before_the_failure_is_used() {
 
 #[test]
 fn e14_a_failed_restore_counts_and_is_tried_again_never_with_empty_state() {
-    let sim = Simulation::new(5);
+    let sim = Simulation::new(5).restores(Restores::FromFiles);
     let (out, fault, reads) = (sim.sink(), Fault::panic_at(60), Fault::error_at(1).times(2));
     let job = job(&sim).checkpoints(Checkpoints::every(millis(2)));
     count(&job, hundred(), &fault, &out);

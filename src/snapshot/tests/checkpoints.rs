@@ -45,7 +45,7 @@ fn a3_after_an_unknown_outcome_the_files_are_there_for_whoever_finds_the_manifes
     let manifest = job.latest().unwrap().unwrap();
     assert_eq!(manifest.id().0, 2);
     let restored = job.load_operator(&manifest, &Uid::new("counts"), Share { index: 0, parallelism: 1 }).unwrap().unwrap();
-    assert_eq!(numbers(&restored.states.states["count"].1), [0, 7, 1, 7]);
+    assert_eq!(numbers(&restored.states.states["count"].1.clone().into_blocks().unwrap()), [0, 7, 1, 7]);
 }
 
 #[test]

@@ -124,6 +124,9 @@ fn a_failing_view_names_its_operator_and_state() {
         fn descriptor(&self) -> &StateDescriptor {
             &self.0
         }
+        fn held_bytes(&self) -> u64 {
+            0
+        }
         fn write(&self, _emit: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>) -> Result<(), BoxError> {
             Err("no such luck".into())
         }

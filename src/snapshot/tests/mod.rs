@@ -27,6 +27,10 @@ impl StateView for Blocks {
         &self.descriptor
     }
 
+    fn held_bytes(&self) -> u64 {
+        self.blocks.iter().map(|block| block.bytes.len() as u64).sum()
+    }
+
     fn write(&self, emit: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>) -> Result<(), BoxError> {
         self.blocks.iter().try_for_each(|block| emit(&mut block.clone()))
     }
@@ -111,13 +115,4 @@ fn complete(job: &JobStore, id: u64) -> Manifest {
 
 fn latest_id(job: &JobStore) -> Option<u64> {
     job.latest().unwrap().map(|manifest| manifest.id().0)
-}
-
-/// The bytes of a snapshot file and of its manifest.
-#[cfg(feature = "testing")]
-pub(super) fn written_bytes() -> (Vec<u8>, Vec<u8>) {
-    let store = MemoryStore::new();
-    let manifest = complete(&open(&store), 1);
-    let file = format!("job/chk-1/{}", manifest.files[0].name);
-    (store.get(&file).unwrap().unwrap(), store.get("job/chk-1/manifest").unwrap().unwrap())
 }

@@ -14,7 +14,7 @@ fn counts() -> Uid {
 fn restored(job: &JobStore, manifest: &Manifest, state: &str, parallelism: u32) -> Vec<Vec<u64>> {
     let restore = |index| {
         let operator = job.load_operator(manifest, &counts(), Share { index, parallelism }).unwrap().unwrap();
-        numbers(&operator.states.states[state].1)
+        numbers(&operator.states.states[state].1.clone().into_blocks().unwrap())
     };
     (0..parallelism).map(restore).collect()
 }
