@@ -22,7 +22,11 @@ mod root;
 mod shell;
 mod status;
 
+#[cfg(feature = "testing")]
+pub(crate) use keeper::{prepare_parts, to_snapshot};
 pub(crate) use launch::{JobSpec, Keeps, Launched, check, launch};
 pub(crate) use post::post;
+#[cfg(feature = "testing")]
+pub(crate) use restore::RestorePoint;
 pub(crate) use root::{RootMsg, RootRef};
 pub(crate) use status::{JobEnd, JobStatus};

@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 
 /// Where an attempt takes its state from.
 #[derive(Debug)]
-pub(super) struct RestorePoint {
+pub(crate) struct RestorePoint {
     store: Option<Arc<JobStore>>,
     manifest: Option<Manifest>,
     /// The splits of sources that the checkpoint does not know, as their whole list.
@@ -27,7 +27,7 @@ const WHOLE: Share = Share { index: 0, parallelism: 1 };
 
 impl RestorePoint {
     /// Reads the manifest of `point`, commits what its sinks had prepared, and finds the splits of new sources.
-    pub(super) fn prepare(
+    pub(crate) fn prepare(
         plan: &Plan,
         tasks: &[TaskId],
         job: &str,
@@ -85,7 +85,7 @@ impl RestorePoint {
     }
 
     /// What the operators of a task begin with.
-    pub(super) fn operators(&self, uids: &[Uid], share: Share) -> Result<BTreeMap<Uid, RestoredOperator>> {
+    pub(crate) fn operators(&self, uids: &[Uid], share: Share) -> Result<BTreeMap<Uid, RestoredOperator>> {
         let mut restored = BTreeMap::new();
         for uid in uids {
             if let Some((descriptor, blocks)) = self.splits.get(uid) {

@@ -30,6 +30,7 @@ mod executor;
 mod fault;
 #[doc(hidden)]
 pub mod fuzzing;
+mod harness;
 mod process;
 mod recording;
 mod rng;
@@ -41,6 +42,7 @@ mod trace;
 pub use broker::{SinkEvent, TransactionId};
 pub use disk::{Disk, DiskCall, DiskFault, DiskState};
 pub use fault::Fault;
+pub use harness::{Emitted, OpenOperator, OperatorHarness, TakenSnapshot};
 pub use recording::{Recorder, RecordingSink, SinkCall};
 pub use scripted::{ScriptReader, Scripted, SourceCall};
 pub use simulation::{End, Run, Simulation};

@@ -4,6 +4,7 @@ mod checkpoints;
 mod common;
 mod crash;
 mod flow;
+mod harness;
 mod house;
 mod main_job;
 mod restarts;
