@@ -19,7 +19,7 @@ use crate::executor::Executor;
 use crate::ids::{CheckpointId, Uid};
 use crate::key::{KeyGroups, KeyHasher};
 use crate::plan::{Flow, OperatorMetrics, Plan, compile};
-use crate::snapshot::{JobOptions, JobStore, Store};
+use crate::snapshot::{JobOptions, JobStore, StoreBackend};
 
 /// A job as it was described.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct JobSpec {
     pub(crate) parallelism: u32,
     pub(crate) max_parallelism: Option<u16>,
     pub(crate) checkpoints: Option<Checkpoints>,
-    pub(crate) store: Option<Arc<dyn Store>>,
+    pub(crate) store: Option<Arc<dyn StoreBackend>>,
     pub(crate) restart: Restart,
     /// The seed of the key hash at the very first start; drawn unless given.
     pub(crate) hash_seed: Option<u64>,
@@ -132,7 +132,7 @@ fn without_store(plan: &Plan, options: &JobOptions) -> Beginning {
 }
 
 /// `None` where the job has finished.
-fn with_store(store: Arc<dyn Store>, job: &str, options: &JobOptions, plan: &Plan) -> Result<Option<Beginning>> {
+fn with_store(store: Arc<dyn StoreBackend>, job: &str, options: &JobOptions, plan: &Plan) -> Result<Option<Beginning>> {
     let store = JobStore::open(store, job, options)?;
     if store.finished()?.is_some() {
         return Ok(None);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::durable::{self, TEMP_SUFFIX, is_absent};
 use super::sealed::corrupt;
-use super::store::{Put, Store, StoreLock, WriteFn, store_error};
+use super::store::{Put, StoreBackend, StoreLock, WriteFn, store_error};
 use crate::error::{Error, Result};
 
 /// Keeps files under one directory, which is created when it is first needed.
@@ -44,7 +44,7 @@ impl DirectoryStore {
     }
 }
 
-impl Store for DirectoryStore {
+impl StoreBackend for DirectoryStore {
     fn lock(&self, path: &str) -> Result<StoreLock> {
         let path = self.locate(path);
         let failed = |error: &io::Error| store_error("lock", &path, error, false);

@@ -1,4 +1,9 @@
-//! The kit for testing flows: whole jobs simulated under a seed, with scripted input, recorded output and planned faults.
+//! The kit for testing flows: single operators, whole jobs under a seed and planned faults, and one's own sources, sinks and stores.
+//!
+//! - [`OperatorHarness`] tests one operator, alone: records, watermarks, barriers and time in; outputs, state and timers out.
+//! - [`Simulation`] runs whole jobs, with planned [`Fault`]s and deaths of the process, over a [`Scripted`] source, a
+//!   [`RecordingSink`] and a [`Disk`].
+//! - [`suites`] check a source, a sink or a store of one's own against what the engine builds on.
 //!
 //! A [`Simulation`] runs the same tasks, actors and snapshot code as production, on one thread, in virtual time and in an order
 //! drawn from a seed. Always: two runs of one seed are the same, event for event; a run ends, be it by the watchdog. What outlives
@@ -37,6 +42,7 @@ mod rng;
 mod scheduler;
 mod scripted;
 mod simulation;
+pub mod suites;
 mod trace;
 
 pub use broker::{SinkEvent, TransactionId};

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tidegate::testing::{Emitted, OpenOperator, OperatorHarness};
+use tidegate::testing::{Emitted, OpenOperator, OperatorHarness, RecordingSink, SinkEvent, TransactionId};
 use tidegate::{
-    BoxError, CheckpointId, Context, Error, FinishContext, KeyedOperator, OpenContext, Side, SideOutput, Stream, TimeDomain,
-    Timer, Timestamp, Tumbling, ValueState, millis,
+    Attempt, BoxError, CheckpointId, Context, Error, FinishContext, KeyedOperator, OpenContext, Side, SideOutput, Stream,
+    TimeDomain, Timer, Timestamp, Tumbling, ValueState, millis,
 };
 
 fn at(millis: i64) -> Timestamp {
@@ -419,4 +419,50 @@ fn a_description_is_described_anew_at_each_opening() {
     one.push(1).unwrap();
     assert_eq!((one.output(), other.output()), (vec![1], vec![]));
     assert_eq!(described.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_sink_within_the_piece_is_told_all_in_order_and_recovered_with_its_handles() {
+    use SinkEvent::{Aborted, Begun, Closed, Committed, Cut, Opened, Prepared, Recovered, Written};
+    let sink = RecordingSink::<u64>::new();
+    let written = sink.clone();
+    let harness = OperatorHarness::of(move |n: &Stream<u64>| {
+        n.sink("out", written.clone());
+        n.map(|n| n)
+    });
+    let attempt = |epoch| Attempt { epoch, n: 1 };
+    let [one, two, three] = [1, 2, 3].map(TransactionId);
+
+    let mut open = harness.open().unwrap();
+    open.push(1).unwrap();
+    let first = open.snapshot().unwrap();
+    open.complete(&first).unwrap();
+    open.push(2).unwrap();
+    let second = open.snapshot().unwrap();
+    open.push(3).unwrap();
+    drop(open);
+    let begun = [Recovered(attempt(1), vec![]), Opened(attempt(1), 0)];
+    let first_taken = [Begun(one), Written(one, 1), Cut(first.id(), Some(one)), Prepared(one), Committed(one)];
+    let second_taken = [Begun(two), Written(two, 1), Cut(second.id(), Some(two)), Prepared(two)];
+    let given_up = [Begun(three), Written(three, 1), Closed(0), Aborted(three)];
+    let mut expected = [&begun[..], &first_taken, &second_taken, &given_up].concat();
+    assert_eq!(sink.events(), expected);
+
+    drop(harness.restore(&second).unwrap());
+    let recovered = [Recovered(attempt(2), vec![two]), Committed(two), Opened(attempt(2), 0), Closed(0)];
+    expected.extend(recovered);
+    assert_eq!(sink.events(), expected);
+    assert_eq!((sink.committed(), sink.violations()), (vec![1, 2], vec![]));
+
+    // A transaction that was prepared, and of which no handle knows.
+    let mut open = harness.open().unwrap();
+    open.push(4).unwrap();
+    let lost = open.snapshot().unwrap();
+    drop(open);
+    drop(harness.open().unwrap());
+    let four = TransactionId(4);
+    expected.extend([Recovered(attempt(1), vec![]), Opened(attempt(1), 0), Begun(four), Written(four, 1)]);
+    expected.extend([Cut(lost.id(), Some(four)), Prepared(four), Closed(0)]);
+    expected.extend([Recovered(attempt(1), vec![]), Aborted(four), Opened(attempt(1), 0), Closed(0)]);
+    assert_eq!(sink.events(), expected);
 }

@@ -10,3 +10,4 @@ mod main_job;
 mod restarts;
 mod sinks;
 mod state;
+mod suites;
