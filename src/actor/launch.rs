@@ -141,7 +141,7 @@ fn with_store(store: Arc<dyn StoreBackend>, job: &str, options: &JobOptions, pla
     for (uid, parallelism) in plan.uids.iter().zip(&plan.parallelism) {
         record.check_parallelism(uid.as_str(), *parallelism)?;
     }
-    let latest = store.latest()?;
+    let latest = store.latest_for_good()?;
     if let Some(latest) = &latest {
         let flow: BTreeSet<Uid> = plan.uids.iter().cloned().collect();
         latest.check_operators(&flow, false)?;

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::error::{BoxError, Error, Result, chain_text};
+use crate::error::{BoxError, Error, Result, chain_text, io_kind};
 
 /// What writes a file's content: called once, with where to write it. Its error is the reason why the file is not written.
 pub type WriteFn<'a> = dyn FnMut(&mut dyn Write) -> Result<(), BoxError> + 'a;
@@ -181,6 +181,16 @@ pub trait StoreBackend: Send + Sync + Debug {
         Ok(())
     }
 
+    /// Deletes a directory if nothing is in it, not even what is being written at this moment. Nothing to do for a store in which
+    /// such a directory is not there anyway.
+    ///
+    /// # Errors
+    /// [`Error::Store`]
+    fn delete_empty(&self, dir: &str) -> Result<()> {
+        let _ = dir;
+        Ok(())
+    }
+
     /// Removes what interrupted writes have left in `dir`. Called while nothing is written there. Nothing to do for a store in
     /// which they leave nothing.
     ///
@@ -223,21 +233,11 @@ pub(super) fn store_error(
     Error::Store { action, path: path.into(), cause, maybe_done }
 }
 
-/// The kind of the system's error at the bottom of `error`.
-fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return Some(error.kind());
-        }
-        next = error.source();
-    }
-    None
-}
-
 fn advice(kind: io::ErrorKind) -> Option<&'static str> {
     Some(match kind {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space, or keep fewer checkpoints",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space on its volume, or keep fewer checkpoints; the job goes on from its last checkpoint"
+        }
         io::ErrorKind::PermissionDenied => "give this user the right to write there, or choose another store directory",
         io::ErrorKind::ReadOnlyFilesystem => "choose a store directory that can be written",
         io::ErrorKind::NotADirectory => "a file stands where a directory is needed: choose another store directory",
