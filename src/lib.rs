@@ -70,6 +70,7 @@ pub use key::Key;
 pub use metrics::{Counter, TimesSummary};
 pub use operator::{Aggregate, Context, Emitter, FinishContext, KeyedOperator, OpenContext, Side, SideEmitter, SideOutput};
 pub use sink::{Sink, SinkContext, SinkWriter};
+pub use snapshot::{Put, StoreBackend, StoreLock, WriteFn};
 pub use source::{Bounded, Poll, Records, Rejected, Source, SplitReader, Watermarks};
 pub use state::{KeyState, KeyTimers, ValueState};
 pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, secs};

@@ -146,7 +146,7 @@ impl KeeperArgs {
     fn persist(&self, part: Part) {
         let Part { mut view, uids, presence, region } = part;
         let (task, attempt, id) = (view.task, view.attempt, view.checkpoint);
-        let outcome = match guarded(|| prepare(&mut view)) {
+        let outcome = match guarded(|| prepare_parts(&mut view)) {
             Ok(()) => guarded(|| {
                 self.reach(CrashPoint::SinkPrepared)?;
                 let part = self.write(&view, &uids)?;
@@ -239,7 +239,7 @@ impl KeeperArgs {
 }
 
 /// Runs what sinks have to make durable; its views join the others.
-fn prepare(view: &mut TaskView) -> Result<()> {
+pub(crate) fn prepare_parts(view: &mut TaskView) -> Result<()> {
     for part in &mut view.parts {
         if let Some(prepare) = part.prepare.take() {
             let blame = |error: BoxError| Error::Operator {
@@ -255,7 +255,8 @@ fn prepare(view: &mut TaskView) -> Result<()> {
     Ok(())
 }
 
-fn to_snapshot(view: &TaskView, uids: &[Uid]) -> TaskSnapshot {
+/// A task's view as it is written, with an entry for each of these operators.
+pub(crate) fn to_snapshot(view: &TaskView, uids: &[Uid]) -> TaskSnapshot {
     let operator = |uid: &Uid| OperatorSnapshot {
         uid: uid.clone(),
         ended: view.ended,

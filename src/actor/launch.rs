@@ -22,7 +22,7 @@ use crate::hook::Hooks;
 use crate::ids::{CheckpointId, Uid};
 use crate::key::{KeyGroups, KeyHasher};
 use crate::plan::{Flow, OperatorMetrics, Plan, compile};
-use crate::snapshot::{JobOptions, JobStore, Store};
+use crate::snapshot::{JobOptions, JobStore, StoreBackend};
 
 /// A job as it was described.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct JobSpec {
     pub(crate) parallelism: u32,
     pub(crate) max_parallelism: Option<u16>,
     pub(crate) checkpoints: Option<Checkpoints>,
-    pub(crate) store: Option<Arc<dyn Store>>,
+    pub(crate) store: Option<Arc<dyn StoreBackend>>,
     pub(crate) restart: Restart,
     pub(crate) pipes: Pipes,
     /// The seed of the key hash at the very first start; drawn unless given.
@@ -143,7 +143,7 @@ fn without_store(plan: &Plan, options: &JobOptions) -> Beginning {
 }
 
 /// `None` where the job has finished.
-fn with_store(store: Arc<dyn Store>, job: &str, options: &JobOptions, plan: &Plan) -> Result<Option<Beginning>> {
+fn with_store(store: Arc<dyn StoreBackend>, job: &str, options: &JobOptions, plan: &Plan) -> Result<Option<Beginning>> {
     let store = JobStore::open(store, job, options)?;
     if store.finished()?.is_some() {
         return Ok(None);
@@ -152,7 +152,7 @@ fn with_store(store: Arc<dyn Store>, job: &str, options: &JobOptions, plan: &Pla
     for (uid, parallelism) in plan.uids.iter().zip(&plan.parallelism) {
         record.check_parallelism(uid.as_str(), *parallelism)?;
     }
-    let latest = store.latest()?;
+    let latest = store.latest_for_good()?;
     if let Some(latest) = &latest {
         let flow: BTreeSet<Uid> = plan.uids.iter().cloned().collect();
         latest.check_operators(&flow, false)?;

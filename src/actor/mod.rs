@@ -26,7 +26,11 @@ mod status;
 mod told;
 mod views;
 
+#[cfg(feature = "testing")]
+pub(crate) use keeper::{prepare_parts, to_snapshot};
 pub(crate) use launch::{JobSpec, Keeps, Launched, check, launch};
 pub(crate) use post::post;
+#[cfg(feature = "testing")]
+pub(crate) use restore::{Origin, RestorePoint, Wanted};
 pub(crate) use root::{RootMsg, RootRef};
 pub(crate) use status::{JobEnd, JobStatus};

@@ -14,7 +14,7 @@ use super::keeper::{KeeperMsg, Part, guarded};
 use super::opened::{Opened, open_task};
 use super::post::post;
 use super::presence::Presence;
-use super::restore::{RestorePoint, Wanted};
+use super::restore::{Origin, RestorePoint, Wanted};
 use super::root::{Common, RootMsg};
 use super::shell::Shell;
 use crate::channel::LaneSender;
@@ -165,8 +165,10 @@ impl RegionState {
         (self.abandoned, self.point, self.finishing) = (false, point, None);
         let (common, region, tasks, myself) = (self.args.common.clone(), self.args.id, self.args.tasks.clone(), myself.clone());
         self.args.common.executor.offload(Box::new(move || {
-            let wanted = Wanted { common: &common, region, tasks: &tasks, point, attempt };
-            let restore = guarded(|| RestorePoint::prepare(&wanted));
+            let (plan, job, hooks) = (&*common.plan, &*common.job, &common.hooks);
+            let wanted = Wanted { plan, job, tasks: &tasks, point, attempt, hooks };
+            let origin = guarded(|| Origin::of(&common, region, &tasks, point));
+            let restore = origin.and_then(|origin| guarded(|| RestorePoint::prepare(origin, &wanted)));
             post(&myself, RegionMsg::Prepared { attempt, restore: restore.map(Arc::new) });
         }));
     }

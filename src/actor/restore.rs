@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 
 /// What an attempt begins from.
 #[derive(Debug)]
-pub(super) struct RestorePoint {
+pub(crate) struct RestorePoint {
     origin: Origin,
     /// The splits of sources that the checkpoint does not know, as their whole list.
     splits: BTreeMap<Uid, (StateDescriptor, Vec<Block>)>,
@@ -29,7 +29,7 @@ pub(super) struct RestorePoint {
 
 /// Where the state comes from.
 #[derive(Debug)]
-enum Origin {
+pub(crate) enum Origin {
     /// There is no checkpoint.
     Nothing,
     Files(Arc<JobStore>, Manifest),
@@ -37,32 +37,38 @@ enum Origin {
     Memory(Vec<Arc<TaskSnapshot>>),
 }
 
-/// Which region is restored, and for which attempt.
-pub(super) struct Wanted<'a> {
-    pub(super) common: &'a Common,
-    pub(super) region: RegionId,
-    pub(super) tasks: &'a [TaskId],
-    pub(super) point: Option<CheckpointId>,
-    pub(super) attempt: Attempt,
+/// Which tasks are restored, from which checkpoint, and for which attempt.
+pub(crate) struct Wanted<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) job: &'a str,
+    pub(crate) tasks: &'a [TaskId],
+    pub(crate) point: Option<CheckpointId>,
+    pub(crate) attempt: Attempt,
+    pub(crate) hooks: &'a Hooks,
 }
 
 /// The one instance that gets everything.
 const WHOLE: Share = Share { index: 0, parallelism: 1 };
 
 impl Origin {
-    /// The views that are still in memory, where they may be used; else the manifest.
-    fn of(wanted: &Wanted<'_>) -> Result<Origin> {
-        let Some(id) = wanted.point else { return Ok(Origin::Nothing) };
-        let common = wanted.common;
-        if let Some(views) = common.views.of(id, wanted.region, wanted.tasks)
+    /// For the tasks of a region: the views that are still in memory, where they may be used; else the manifest.
+    pub(super) fn of(common: &Common, region: RegionId, tasks: &[TaskId], point: Option<CheckpointId>) -> Result<Origin> {
+        if let Some(id) = point
+            && let Some(views) = common.views.of(id, region, tasks)
             && (common.store.is_none() || common.executor.restore_from() == RestoreFrom::Memory)
         {
             common.status.restarts_from_memory.add(1);
             return Ok(Origin::Memory(views));
         }
-        match &common.store {
-            Some(store) => Ok(Origin::Files(store.clone(), store.checkpoint(id)?)),
-            None => Err(Error::StateMismatch {
+        Origin::in_files(common.store.clone(), point)
+    }
+
+    /// The manifest of `point`.
+    pub(crate) fn in_files(store: Option<Arc<JobStore>>, point: Option<CheckpointId>) -> Result<Origin> {
+        match (store, point) {
+            (_, None) => Ok(Origin::Nothing),
+            (Some(store), Some(id)) => store.checkpoint(id).map(|manifest| Origin::Files(store, manifest)),
+            (None, Some(id)) => Err(Error::StateMismatch {
                 problem: format!("checkpoint {id} was not kept, because the job has no store"),
                 advice: "give the job a store with .store(…)".into(),
             }),
@@ -105,10 +111,10 @@ fn parts<'a>(tasks: &'a [Arc<TaskSnapshot>], uid: &'a Uid) -> impl Iterator<Item
 }
 
 impl RestorePoint {
-    /// Finds out what there is, commits what its sinks had prepared, and finds the splits of new sources.
-    pub(super) fn prepare(wanted: &Wanted<'_>) -> Result<Self> {
-        let (plan, hooks) = (&wanted.common.plan, &wanted.common.hooks);
-        let mut restore = RestorePoint { origin: Origin::of(wanted)?, splits: BTreeMap::new() };
+    /// Commits what its sinks had prepared, and finds the splits of new sources.
+    pub(crate) fn prepare(origin: Origin, wanted: &Wanted<'_>) -> Result<Self> {
+        let Wanted { plan, hooks, .. } = wanted;
+        let mut restore = RestorePoint { origin, splits: BTreeMap::new() };
         for id in heads_and_sinks(plan, wanted.tasks) {
             let (Some(node), Some(uid)) = (plan.node(id), plan.uid(id)) else { continue };
             match &node.kind {
@@ -118,7 +124,7 @@ impl RestorePoint {
                     restore.splits.insert(uid.clone(), found);
                 }
                 NodeKind::Sink { recover, .. } => {
-                    let (job, attempt) = (wanted.common.job.to_string(), wanted.attempt);
+                    let (job, attempt) = (wanted.job.to_owned(), wanted.attempt);
                     let parallelism = plan.parallelism.get(id.0).copied().unwrap_or(1);
                     let ctx = SinkContext { job, uid: uid.clone(), attempt, index: 0, parallelism };
                     let parts = restore.origin.handles(uid)?;
@@ -137,7 +143,7 @@ impl RestorePoint {
     }
 
     /// What the operators of a task begin with.
-    pub(super) fn operators(&self, uids: &[Uid], share: Share) -> Result<BTreeMap<Uid, RestoredOperator>> {
+    pub(crate) fn operators(&self, uids: &[Uid], share: Share) -> Result<BTreeMap<Uid, RestoredOperator>> {
         let mut restored = BTreeMap::new();
         for uid in uids {
             if let Some((descriptor, blocks)) = self.splits.get(uid) {

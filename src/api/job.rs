@@ -10,14 +10,19 @@ use crate::actor::{JobSpec, Keeps, check};
 use crate::config::{Checkpoints, Pipes, Restart};
 use crate::error::Result;
 use crate::job::{JobHandle, start};
-use crate::snapshot::{self, DirectoryStore, MemoryStore};
+use crate::snapshot::{DirectoryStore, MemoryStore, StoreBackend};
 use crate::source::Source;
 
 /// Where a job keeps its checkpoints.
 #[derive(Clone, Debug)]
-pub struct Store(pub(crate) Arc<dyn snapshot::Store>);
+pub struct Store(pub(crate) Arc<dyn StoreBackend>);
 
 impl Store {
+    /// A store of the user's: see [`StoreBackend`], which has an example.
+    pub fn of(backend: impl StoreBackend + 'static) -> Self {
+        Store(Arc::new(backend))
+    }
+
     /// A local directory; each job has a directory of its own in it. It is made at the first start.
     pub fn directory(path: impl Into<PathBuf>) -> Self {
         Store(Arc::new(DirectoryStore::new(path)))

@@ -21,3 +21,5 @@ pub use on_error::OnError;
 pub use sources::SourceStream;
 pub use stream::{Record, SinkRef, Stream};
 pub use windowed::WindowedStream;
+#[cfg(feature = "testing")]
+pub(crate) use wire::{FlowRef, plain_port};

@@ -1,10 +1,16 @@
 //! MessagePack: how state is written, and read back without panics or runaway allocations.
 //!
-//! Structs are written with field names, so that fields can be added and removed under serde's defaults. Reading trusts no byte:
-//! whatever the input, the result is a value or an error. Plain functions, called from any thread.
+//! Structs are written with field names, so that fields can be added and removed under serde's defaults; maps whose keys are no
+//! strings as arrays of pairs. Reading trusts no byte: whatever the input, the result is a value or an error. Plain functions,
+//! called from any thread.
 
+mod read;
 mod show;
 mod skip;
+mod write;
+#[cfg(test)]
+#[path = "written_tests.rs"]
+mod written;
 
 pub(crate) use show::shown;
 
@@ -22,7 +28,7 @@ const MAX_DEPTH: usize = 128;
 /// Where the value's own `Serialize` refuses. `out` may then end in a half-written object.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), BoxError> {
     let mut serializer = rmp_serde::Serializer::new(out).with_struct_map();
-    value.serialize(&mut serializer)?;
+    value.serialize(write::Encoder(&mut serializer))?;
     Ok(())
 }
 
@@ -58,9 +64,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn next<T: DeserializeOwned>(&mut self) -> Result<T, BoxError> {
         self.check_lengths()?;
         let mut rest = self.rest;
-        let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
-        deserializer.set_max_depth(MAX_DEPTH);
-        let value = T::deserialize(&mut deserializer)?;
+        let value = T::deserialize(&mut read::Decoder { rest: &mut rest, depth: MAX_DEPTH })?;
         self.rest = rest;
         Ok(value)
     }

@@ -87,7 +87,8 @@ impl Driver {
         asleep
     }
 
-    fn step(&self, task: &mut Task, cx: &Context<'_>) -> Result<Progress, Ending> {
+    /// One step, whose error or panic is blamed on the operator that ran.
+    pub(crate) fn step(&self, task: &mut Task, cx: &Context<'_>) -> Result<Progress, Ending> {
         match catch_unwind(AssertUnwindSafe(|| task.step(cx.waker()))) {
             Ok(Ok(progress)) => Ok(progress),
             Ok(Err(error)) => Err(Ending::Failed(Error::Operator {

@@ -1,7 +1,7 @@
 //! The checkpoints of a job in its store: `chk-<n>/` with one file for each task, and the manifest last.
 //!
 //! Always: a directory without a manifest is no checkpoint; a snapshot's name carries its attempt, so that a late write of an old
-//! attempt touches no other's file; a manifest is never overwritten, and is the first file to go when a checkpoint is deleted.
+//! attempt touches no other's file; a manifest is never overwritten by another one, and is the first file to go when a checkpoint is deleted.
 //! A write whose outcome is unknown deletes nothing. Blocking calls.
 
 use std::sync::Arc;
@@ -80,12 +80,13 @@ impl JobStore {
             task: snapshot.task,
         };
         let mut file = None;
-        self.store.put(&path, Put::New, &mut |out| {
+        let put = self.store.put(&path, Put::New, &mut |out| {
             let operators =
                 snapshot.operators.iter().map(|operator| OperatorViews { uid: &operator.uid, views: &operator.views });
             file = Some(write_snapshot(out, name.clone(), &header, operators)?);
             Ok(())
-        })?;
+        });
+        put.inspect_err(|_| self.tidy_directory(snapshot.checkpoint))?;
         file.ok_or_else(|| Error::Engine(format!("the store has not written '{path}'")))
     }
 
@@ -120,6 +121,19 @@ impl JobStore {
         }
     }
 
+    /// The latest complete checkpoint, to be gone on from. Its manifest is made durable once more: the process that wrote it may
+    /// have been killed between renaming and syncing, and what is built on a checkpoint must not outlive it.
+    ///
+    /// # Errors
+    /// Those of [`JobStore::latest`], and of writing.
+    pub(crate) fn latest_for_good(&self) -> Result<Option<Manifest>> {
+        let latest = self.latest()?;
+        if let Some(manifest) = &latest {
+            self.rewrite_manifest(manifest)?;
+        }
+        Ok(latest)
+    }
+
     /// The complete checkpoint with this id.
     ///
     /// # Errors
@@ -134,11 +148,19 @@ impl JobStore {
         self.store.delete_all(&self.path(&directory_name(id)))
     }
 
-    /// Deletes the snapshot file of a task whose checkpoint was not completed.
+    /// Deletes the snapshot file of a task whose checkpoint was not completed, and with the last one the checkpoint's directory.
     pub(crate) fn discard(&self, entry: &TaskEntry) -> Result<()> {
-        match &entry.file {
-            Some(file) => self.store.delete(&self.checkpoint_path(entry.checkpoint, &file.name)),
-            None => Ok(()),
+        let Some(file) = &entry.file else { return Ok(()) };
+        self.store.delete(&self.checkpoint_path(entry.checkpoint, &file.name))?;
+        self.tidy_directory(entry.checkpoint);
+        Ok(())
+    }
+
+    /// A directory in which nothing is left is of no use. One that stays does no harm, and goes with the next start.
+    fn tidy_directory(&self, id: CheckpointId) {
+        let path = self.path(&directory_name(id));
+        if let Err(error) = self.store.delete_empty(&path) {
+            tracing::debug!(%error, "an empty directory stays");
         }
     }
 
@@ -177,13 +199,16 @@ impl JobStore {
             return self.delete_checkpoint(id).map(|()| false);
         }
         match self.read_manifest(id) {
-            Ok(manifest) => {
-                let path = self.checkpoint_path(id, MANIFEST);
-                write_sealed(&*self.store, MANIFEST_FORMAT, &path, Put::Replace, &manifest).map(|()| true)
-            }
+            Ok(manifest) => self.rewrite_manifest(&manifest).map(|()| true),
             Err(Error::Corrupt { .. }) => self.delete_checkpoint(id).map(|()| false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Makes a manifest durable that is there.
+    fn rewrite_manifest(&self, manifest: &Manifest) -> Result<()> {
+        let path = self.checkpoint_path(manifest.id(), MANIFEST);
+        write_sealed(&*self.store, MANIFEST_FORMAT, &path, Put::Replace, manifest)
     }
 
     fn usable_below(&self, id: CheckpointId) -> Vec<CheckpointId> {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::durable::{self, TEMP_SUFFIX, is_absent};
 use super::sealed::corrupt;
-use super::store::{Put, Store, StoreLock, WriteFn, store_error};
+use super::store::{Put, StoreBackend, StoreLock, WriteFn, store_error};
 use crate::error::{Error, Result};
 
 /// Keeps files under one directory, which is created when it is first needed.
@@ -44,12 +44,14 @@ impl DirectoryStore {
     }
 }
 
-impl Store for DirectoryStore {
+impl StoreBackend for DirectoryStore {
     fn lock(&self, path: &str) -> Result<StoreLock> {
         let path = self.locate(path);
         let failed = |error: &io::Error| store_error("lock", &path, error, false);
         if let Some(dir) = path.parent() {
             durable::create_dirs(dir)?;
+            // A process that was killed may have made it without coming to this.
+            durable::sync_parent("lock", dir)?;
         }
         let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(|error| failed(&error))?;
         match file.try_lock() {
@@ -101,6 +103,16 @@ impl Store for DirectoryStore {
         let path = self.locate(dir);
         match fs::remove_dir_all(&path) {
             Err(error) if !is_absent(&error) => Err(store_error("delete", &path, &error, true)),
+            _ => Ok(()),
+        }
+    }
+
+    fn delete_empty(&self, dir: &str) -> Result<()> {
+        let path = self.locate(dir);
+        match fs::remove_dir(&path) {
+            Err(error) if !is_absent(&error) && error.kind() != io::ErrorKind::DirectoryNotEmpty => {
+                Err(store_error("delete", &path, &error, true))
+            }
             _ => Ok(()),
         }
     }

@@ -15,6 +15,9 @@ use crate::error::{BoxError, Result};
 /// How the names of unfinished files end.
 pub(super) const TEMP_SUFFIX: &str = ".tmp";
 
+/// How often a file is created whose directory is removed at the same time: once for each that may be, and then some.
+const CREATE_TRIES: u32 = 4;
+
 /// Small writes are gathered to this many bytes.
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -29,9 +32,8 @@ pub(crate) fn write_new(path: &Path, write: &mut WriteFn<'_>) -> Result<u64> {
 
 /// Writes a file durably in the place of the one that may exist; returns its size in bytes.
 pub(super) fn replace(path: &Path, write: &mut WriteFn<'_>) -> Result<u64> {
-    create_dirs(parent(path))?;
-    let temp = Temp::beside(path);
-    let size = temp.fill(write).map_err(|error| store_error("write", path, &*error, false))?;
+    let (temp, file) = Temp::create(path)?;
+    let size = Temp::fill(file, write).map_err(|error| store_error("write", path, &*error, false))?;
     fs::rename(&temp.0, path).map_err(|error| store_error("write", path, &error, true))?;
     sync_parent("write", path)?;
     Ok(size)
@@ -80,7 +82,7 @@ fn refuse_existing(action: &'static str, path: &Path) -> Result<()> {
 }
 
 /// After a rename or a deletion: without this, a loss of power may undo it.
-fn sync_parent(action: &'static str, path: &Path) -> Result<()> {
+pub(super) fn sync_parent(action: &'static str, path: &Path) -> Result<()> {
     sync_directory(parent(path)).map_err(|error| store_error(action, path, &error, true))
 }
 
@@ -93,17 +95,27 @@ fn sync_directory(dir: &Path) -> io::Result<()> {
 struct Temp(PathBuf);
 
 impl Temp {
-    /// A name of its own, beside `path`.
-    fn beside(path: &Path) -> Self {
+    /// Creates a file with a name of its own, beside `path`, and the directories above it. One that was empty may be removed
+    /// between the two: then once more.
+    fn create(path: &Path) -> Result<(Self, File)> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{}-{}{TEMP_SUFFIX}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
-        Temp(name.into())
+        let mut tries = CREATE_TRIES;
+        loop {
+            create_dirs(parent(path))?;
+            tries -= 1;
+            match File::create(&name) {
+                Ok(file) => return Ok((Temp(name.into()), file)),
+                Err(error) if is_absent(&error) && tries > 0 => {}
+                Err(error) => return Err(store_error("write", path, &error, false)),
+            }
+        }
     }
 
-    /// Creates the file, writes and syncs it; returns its size.
-    fn fill(&self, write: &mut WriteFn<'_>) -> Result<u64, BoxError> {
-        let mut buffer = BufWriter::with_capacity(BUFFER_BYTES, File::create(&self.0)?);
+    /// Writes and syncs the file; returns its size.
+    fn fill(file: File, write: &mut WriteFn<'_>) -> Result<u64, BoxError> {
+        let mut buffer = BufWriter::with_capacity(BUFFER_BYTES, file);
         write(&mut buffer)?;
         buffer.flush()?;
         let mut file = buffer.into_inner()?;

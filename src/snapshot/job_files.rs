@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::sealed::{corrupt, seal, unseal};
-use super::store::{Put, Store, StoreLock};
+use super::store::{Put, StoreBackend, StoreLock};
 use crate::error::{Error, Result};
 use crate::ids::CheckpointId;
 use crate::key::{HASH_ALGORITHM, KeyGroups, KeyHasher};
@@ -135,7 +135,7 @@ pub(super) struct Finished {
 /// The files of one job. Holds the job's lock until it is dropped.
 #[derive(Debug)]
 pub(crate) struct JobStore {
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn StoreBackend>,
     record: JobRecord,
     _lock: StoreLock,
 }
@@ -146,7 +146,7 @@ impl JobStore {
     /// # Errors
     /// [`Error::Locked`] while another process has it; [`Error::StateMismatch`] where the options do not fit the record, or it is
     /// another job's; [`Error::Corrupt`]; [`Error::Store`].
-    pub(crate) fn open(store: Arc<dyn Store>, job: &str, options: &JobOptions) -> Result<JobStore> {
+    pub(crate) fn open(store: Arc<dyn StoreBackend>, job: &str, options: &JobOptions) -> Result<JobStore> {
         check_name(job)?;
         let lock = store.lock(&format!("{job}/lock"))?;
         store.clean(job)?;
@@ -228,7 +228,7 @@ fn check_name(job: &str) -> Result<()> {
 }
 
 /// A file that every checkpoint is preceded by may be missing only where there is no checkpoint: what it held must not change.
-fn refuse_lost(store: &dyn Store, job: &str, path: &str) -> Result<()> {
+fn refuse_lost(store: &dyn StoreBackend, job: &str, path: &str) -> Result<()> {
     let names = store.list(job)?;
     match names.iter().find(|name| name.starts_with("chk-")) {
         None => Ok(()),
@@ -239,13 +239,13 @@ fn refuse_lost(store: &dyn Store, job: &str, path: &str) -> Result<()> {
     }
 }
 
-fn write_first(store: &dyn Store, path: &str, record: JobRecord) -> Result<JobRecord> {
+fn write_first(store: &dyn StoreBackend, path: &str, record: JobRecord) -> Result<JobRecord> {
     write_sealed(store, JOB_FORMAT, path, Put::New, &record)?;
     Ok(record)
 }
 
 /// Reads a sealed file; `None` where there is none.
-pub(super) fn read_sealed<T: DeserializeOwned>(store: &dyn Store, format: &str, path: &str) -> Result<Option<T>> {
+pub(super) fn read_sealed<T: DeserializeOwned>(store: &dyn StoreBackend, format: &str, path: &str) -> Result<Option<T>> {
     match store.get(path)? {
         Some(bytes) => unseal(format, &store.locate(path), &bytes).map(Some),
         None => Ok(None),
@@ -253,7 +253,13 @@ pub(super) fn read_sealed<T: DeserializeOwned>(store: &dyn Store, format: &str, 
 }
 
 /// Writes a sealed file durably.
-pub(super) fn write_sealed<T: Serialize>(store: &dyn Store, format: &str, path: &str, put: Put, document: &T) -> Result<()> {
+pub(super) fn write_sealed<T: Serialize>(
+    store: &dyn StoreBackend,
+    format: &str,
+    path: &str,
+    put: Put,
+    document: &T,
+) -> Result<()> {
     let bytes = seal(format, document).map_err(|error| Error::Engine(format!("a {format} cannot be encoded: {error}")))?;
     store.put(path, put, &mut |out| Ok(out.write_all(&bytes)?))?;
     Ok(())

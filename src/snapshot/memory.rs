@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::directory::checked_length;
 use super::durable::TEMP_SUFFIX;
-use super::store::{Put, Store, StoreLock, WriteFn, store_error};
+use super::store::{Put, StoreBackend, StoreLock, WriteFn, store_error};
 use crate::error::{BoxError, Error, Result};
 
 /// What a call does.
@@ -181,7 +181,7 @@ impl MemoryStore {
     }
 }
 
-impl Store for MemoryStore {
+impl StoreBackend for MemoryStore {
     fn lock(&self, path: &str) -> Result<StoreLock> {
         self.may_fail(CallKind::Lock, "lock", path)?;
         let mut images = self.images();

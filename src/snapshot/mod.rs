@@ -31,6 +31,4 @@ pub(crate) use memory::MemoryStore;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use memory::{Call, CallKind, Fault};
 pub(crate) use restore::{RestoredOperator, Share, deal_blocks};
-pub(crate) use store::Store;
-#[cfg(feature = "testing")]
-pub(crate) use store::{Put, StoreLock, WriteFn};
+pub use store::{Put, StoreBackend, StoreLock, WriteFn};

@@ -13,7 +13,7 @@ use super::memory::MemoryStore;
 use super::reader::{SnapshotReader, parse_section};
 use super::restore::Share;
 use super::sealed::{SEAL_BYTES, seal_of, unseal};
-use super::store::Store;
+use super::store::StoreBackend;
 use crate::error::{BoxError, Error, Result};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::state::{Block, StateView};

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::file::{BIN_HEAD_BYTES, CODEC_NONE, SNAPSHOT_FORMAT, Section, SectionHead, SnapshotHeader, TAIL_BYTES};
 use super::sealed::{corrupt, seal_of, unseal};
-use super::store::Store;
+use super::store::StoreBackend;
 use crate::codec::{self, Reader};
 use crate::error::{BoxError, Error, Result};
 use crate::state::Block;
@@ -16,7 +16,7 @@ use crate::state::Block;
 /// An open snapshot file.
 #[derive(Debug)]
 pub(super) struct SnapshotReader<'a> {
-    store: &'a dyn Store,
+    store: &'a dyn StoreBackend,
     path: String,
     located: PathBuf,
     header: SnapshotHeader,
@@ -27,7 +27,7 @@ pub(super) struct SnapshotReader<'a> {
 
 impl<'a> SnapshotReader<'a> {
     /// Opens the file, and checks all but its sections' bytes.
-    pub(super) fn open(store: &'a dyn Store, path: String) -> Result<Self> {
+    pub(super) fn open(store: &'a dyn StoreBackend, path: String) -> Result<Self> {
         let located = store.locate(&path);
         let size = store.size(&path)?.ok_or_else(|| corrupt(&located, "the file is missing".into()))?;
         let tail_at = size.checked_sub(TAIL_BYTES as u64).ok_or_else(|| corrupt(&located, "the file is too short".into()))?;

@@ -11,8 +11,8 @@ mod sourced;
 mod sourced_tests;
 
 pub(crate) use gated::Gated;
-#[cfg(test)]
-pub(crate) use head::Advance;
 pub(crate) use head::Head;
+#[cfg(feature = "testing")]
+pub(crate) use head::{Advance, in_order};
 pub(crate) use machine::{Command, Progress, Report, Task, TaskParts, TaskView};
 pub(crate) use sourced::{RejectPolicy, SPLITS_STATE, Sourced, SourcedParts, Split, SplitState};

@@ -1,4 +1,4 @@
-//! The broker behind a [`RecordingSink`](super::RecordingSink)(super::RecordingSink): transactions, what is committed, and what must never be.
+//! The broker behind a [`RecordingSink`](super::RecordingSink): transactions, what is committed, and what must never be.
 //!
 //! Always: a transaction that is prepared survives the death of the process; one that is not is forgotten by it.
 
@@ -34,6 +34,8 @@ pub enum SinkEvent {
     Prepared(TransactionId),
     /// To commit it.
     Committed(TransactionId),
+    /// To abort it: it was not cut off when its writer was closed, or no handle knew of it at a recovery.
+    Aborted(TransactionId),
     /// That the data of a writer has ended.
     Finished(u32),
     /// To close a writer.
@@ -104,6 +106,13 @@ impl<T> Broker<T> {
         id
     }
 
+    /// Removes a transaction that will not be committed.
+    pub(super) fn abort(&mut self, id: TransactionId) {
+        if self.transactions.remove(&id).is_some() {
+            self.events.push(SinkEvent::Aborted(id));
+        }
+    }
+
     pub(super) fn violated(&mut self, what: String) -> BoxError {
         self.violations.push(what.clone());
         what.into()
@@ -152,7 +161,9 @@ impl<T: Clone> Broker<T> {
         }
         self.attempt = Some(attempt);
         handles.iter().try_for_each(|id| self.commit(*id))?;
-        self.transactions.retain(|_, transaction| transaction.phase == Phase::Committed);
+        let unknown = self.transactions.iter().filter(|(_, transaction)| transaction.phase != Phase::Committed);
+        let unknown: Vec<TransactionId> = unknown.map(|(id, _)| *id).collect();
+        unknown.into_iter().for_each(|id| self.abort(id));
         Ok(())
     }
 }

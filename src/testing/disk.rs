@@ -204,7 +204,7 @@ impl Disk {
     /// # Errors
     /// Where a fault is planned for it.
     pub fn remove(&self, path: &str) -> Result<()> {
-        snapshot::Store::delete(&self.files, path)
+        snapshot::StoreBackend::delete(&self.files, path)
     }
 
     /// The process dies: what was not synced is gone, and so are its locks.

@@ -1,4 +1,9 @@
-//! The kit for testing flows: whole jobs simulated under a seed, with scripted input, recorded output and planned faults.
+//! The kit for testing flows: single operators, whole jobs under a seed and planned faults, and one's own sources, sinks and stores.
+//!
+//! - [`OperatorHarness`] tests one operator, alone: records, watermarks, barriers and time in; outputs, state and timers out.
+//! - [`Simulation`] runs whole jobs, with planned [`Fault`]s and deaths of the process, over a [`Scripted`] source, a
+//!   [`RecordingSink`] and a [`Disk`].
+//! - [`suites`] check a source, a sink or a store of one's own against what the engine builds on.
 //!
 //! A [`Simulation`] runs the same tasks, actors and snapshot code as production, on one thread, in virtual time and in an order
 //! drawn from a seed. Always: two runs of one seed are the same, event for event; a run ends, be it by the watchdog. What outlives
@@ -76,6 +81,7 @@ mod executor;
 mod fault;
 #[doc(hidden)]
 pub mod fuzzing;
+mod harness;
 mod hooked;
 mod judge;
 mod kit;
@@ -93,6 +99,7 @@ mod simulate;
 mod simulation;
 mod store;
 mod strategy;
+pub mod suites;
 mod timeline;
 mod trace;
 
@@ -100,6 +107,7 @@ pub use broker::{SinkEvent, TransactionId};
 pub use disk::{Disk, DiskCall, DiskFault, DiskState};
 pub use exactly_once::check_exactly_once;
 pub use fault::Fault;
+pub use harness::{Emitted, OpenOperator, OperatorHarness, TakenSnapshot};
 pub use kit::Kit;
 pub use plan::{Calamity, Failure, Fate, FaultPlan, PlannedFault};
 pub use process::Restores;

@@ -36,8 +36,34 @@ pub enum SinkCall {
     Finish,
 }
 
-/// Records what it is told. Made by [`Simulation::sink`](super::Simulation::sink), so that the deaths of processes reach it, or,
-/// for other tests, by [`RecordingSink::new`].
+/// Records what it is told: a transaction is begun by the first write, written, cut off at a barrier, prepared, and committed once
+/// the checkpoint is complete; or aborted, where its writer is closed before the cut, or no handle knows of it at a recovery.
+///
+/// Made by [`Simulation::sink`](super::Simulation::sink), so that the deaths of processes reach it, or, for other tests, by
+/// [`RecordingSink::new`].
+///
+/// ```
+/// use tidegate::testing::{End, Fault, RecordingSink, Scripted, SinkCall, SinkEvent, Simulation, TransactionId};
+/// use tidegate::{Job, Restart, millis};
+///
+/// let sim = Simulation::new(3);
+/// let out: RecordingSink<u64> = sim.sink();
+/// let breaks = Fault::panic_at(2);
+/// out.plan(SinkCall::Write, &breaks);
+/// let job = Job::new("copy").restart(Restart::fixed_delay(1, millis(5)));
+/// job.source("numbers", Scripted::new([vec![1, 2, 3]]).batches(1)).sink("out", out.clone());
+/// let run = sim.run(job);
+/// assert!(matches!(run.end, End::Finished(_)), "{run}");
+/// assert_eq!(out.committed(), [1, 2, 3]);
+/// assert_eq!(out.violations(), [""; 0]);
+///
+/// let (first, second) = (TransactionId(1), TransactionId(2));
+/// let events = out.events();
+/// let place = |event| events.iter().position(|other| *other == event).expect("it is there");
+/// assert!(place(SinkEvent::Begun(first)) < place(SinkEvent::Aborted(first)));
+/// assert!(place(SinkEvent::Aborted(first)) < place(SinkEvent::Begun(second)));
+/// assert!(place(SinkEvent::Prepared(second)) < place(SinkEvent::Committed(second)));
+/// ```
 pub struct RecordingSink<T> {
     broker: Arc<Mutex<Broker<T>>>,
 }
@@ -80,6 +106,12 @@ impl<T> RecordingSink<T> {
         self.broker().faults.clear();
     }
 
+    /// The process that uses it dies: what was not prepared is gone, and what its writers still call is without effect. In a
+    /// [`Simulation`](super::Simulation) this happens by itself.
+    pub fn die(&self) {
+        self.broker().die();
+    }
+
     /// What it was told, in order.
     pub fn events(&self) -> Vec<SinkEvent> {
         self.broker().events.clone()
@@ -116,7 +148,7 @@ impl<T: Clone + Ord> RecordingSink<T> {
 /// What tells a sink that its process has died.
 pub(super) fn dies<T: Send + 'static>(sink: &RecordingSink<T>) -> Box<dyn Fn() + Send> {
     let sink = sink.clone();
-    Box::new(move || sink.broker().die())
+    Box::new(move || sink.die())
 }
 
 /// Writes into the transactions of a [`RecordingSink`].
@@ -225,7 +257,7 @@ impl<T: Record> SinkWriter for Recorder<T> {
         broker.writers = broker.writers.saturating_sub(1);
         broker.events.push(SinkEvent::Closed(self.index));
         if let Some(open) = self.open.take() {
-            broker.transactions.remove(&open);
+            broker.abort(open);
         }
     }
 }

@@ -23,7 +23,26 @@ pub enum SourceCall {
     Poll,
 }
 
-/// Reads lists of records, one a split.
+/// Reads lists of records, one a split: the same ones from the same positions, at each attempt and in each process.
+///
+/// Pauses pass in virtual time, so a source that makes pauses runs in a [`Simulation`](super::Simulation) (or on a tokio runtime
+/// with time).
+///
+/// ```
+/// use tidegate::testing::{End, Fault, Scripted, Simulation, SourceCall};
+/// use tidegate::{Job, Restart, millis};
+///
+/// let sim = Simulation::new(3);
+/// let out = sim.sink();
+/// let breaks = Fault::error_at(2);
+/// let script = Scripted::new([vec![1, 2, 3], vec![4]]).batches(2).pause_every(2, millis(5)).fault(SourceCall::Poll, &breaks);
+/// let job = Job::new("copy").restart(Restart::fixed_delay(1, millis(5)));
+/// job.source("numbers", script).sink("out", out.clone());
+/// let run = sim.run(job);
+/// assert!(matches!(run.end, End::Finished(_)), "{run}");
+/// assert!(breaks.fired());
+/// assert_eq!(out.sorted(), [1, 2, 3, 4]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Scripted<T> {
     splits: Vec<Arc<[T]>>,

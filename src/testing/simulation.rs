@@ -25,7 +25,7 @@ use crate::api::{Job, Record};
 use crate::error::{Error, Result};
 use crate::hook::Hooks;
 use crate::job::{JobHandle, JobSummary};
-use crate::snapshot::Store;
+use crate::snapshot::StoreBackend;
 
 /// The death of the process, as those see it that outlive it.
 type OnDeath = Box<dyn Fn() + Send>;
@@ -249,7 +249,7 @@ where
     let (born, (before, max_time)) = (tokio::time::Instant::now(), time);
     let process = Process::new(seed, life, disk.clone());
     disk.used_by(Some(process.clone()));
-    spec.store = spec.store.map(|store| -> Arc<dyn Store> { Arc::new(SimStore::new(store, process.clone())) });
+    spec.store = spec.store.map(|store| -> Arc<dyn StoreBackend> { Arc::new(SimStore::new(store, process.clone())) });
     spec.hooks = Hooks::new(process.clone());
     tokio::spawn(Scheduler::new(process.clone()));
     let executor = Arc::new(SimExecutor::new(process.clone(), Arc::new(SimClock::new(before))));

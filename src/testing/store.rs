@@ -10,17 +10,17 @@ use super::disk::DiskCall;
 use super::process::Process;
 use crate::error::{Error, Result, chain_text};
 use crate::hook::{CrashPoint, Hook, Point};
-use crate::snapshot::{Put, Store, StoreLock, WriteFn};
+use crate::snapshot::{Put, StoreBackend, StoreLock, WriteFn};
 
 /// Passes calls on while the process lives.
 #[derive(Debug)]
 pub(super) struct SimStore {
-    inner: Arc<dyn Store>,
+    inner: Arc<dyn StoreBackend>,
     process: Arc<Process>,
 }
 
 impl SimStore {
-    pub(super) fn new(inner: Arc<dyn Store>, process: Arc<Process>) -> Self {
+    pub(super) fn new(inner: Arc<dyn StoreBackend>, process: Arc<Process>) -> Self {
         SimStore { inner, process }
     }
 
@@ -44,7 +44,7 @@ impl SimStore {
     }
 }
 
-impl Store for SimStore {
+impl StoreBackend for SimStore {
     fn lock(&self, path: &str) -> Result<StoreLock> {
         self.step(DiskCall::Lock, path)?;
         self.inner.lock(path)

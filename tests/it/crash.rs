@@ -341,3 +341,33 @@ fn two_runs_of_one_seed_are_the_same() {
         assert!(run() == run(), "seed {seed}");
     }
 }
+
+#[test]
+fn a4_what_a_restart_commits_by_a_manifest_that_nobody_synced_is_committed_once() {
+    let sim = Simulation::new(5);
+    let out = sim.sink();
+    let job = |out: &RecordingSink<u64>, endless: bool| {
+        let script = Scripted::new([(0..40).collect::<Vec<u64>>()]).batches(4);
+        let script = if endless { script.endless() } else { script };
+        let job = Job::new("job").store(sim.disk().store());
+        job.source("numbers", script).sink("out", out.clone());
+        job
+    };
+    // A disk that forgets to sync, or a process that is killed before it does: the manifest is seen, and nothing more.
+    let forgotten = Fault::error_at(1);
+    sim.disk().plan(DiskCall::Put, "manifest", DiskFault::Forgotten, &forgotten);
+    let first = sim.run_with(job(&out, true), |job| async move {
+        tokio::time::sleep(millis(50)).await;
+        job.checkpoint().await.expect("a checkpoint");
+        drop(job.cancel().await);
+    });
+    assert!(matches!(first.end, End::Cancelled), "{first}");
+    assert!(forgotten.fired());
+    // The next process commits what that checkpoint holds, and dies with the power.
+    let died = sim.run_until(5, job(&out, true));
+    assert!(matches!(died.end, End::Died), "{died}");
+    let last = sim.run(job(&out, false));
+    finished(&last);
+    sound(&out);
+    assert_eq!(out.sorted(), (0..40).collect::<Vec<u64>>());
+}

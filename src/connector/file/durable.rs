@@ -7,11 +7,17 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use crate::error::BoxError;
+use crate::error::{BoxError, io_kind};
 
 /// The error of a call to the system, with what was attempted, the path, and what to do.
 pub(crate) fn failed(action: &str, path: &Path, error: &io::Error) -> BoxError {
     format!("cannot {action} '{}': {error}; {}", path.display(), advice(error.kind())).into()
+}
+
+/// The error of a row that could not be written: the row's own, or that of its file, with what to do then.
+pub(crate) fn row_failed(path: &Path, error: &BoxError) -> BoxError {
+    let advice = io_kind(&**error).map(|kind| format!("; {}", advice(kind))).unwrap_or_default();
+    format!("cannot write a row to '{}': {error}{advice}", path.display()).into()
 }
 
 fn advice(kind: ErrorKind) -> &'static str {
@@ -124,5 +130,10 @@ mod tests {
         assert!(full.starts_with("cannot write 'out/part': ") && full.contains("free some space on its volume"), "{full}");
         let denied = failed("write", Path::new("out"), &ErrorKind::PermissionDenied.into()).to_string();
         assert!(denied.ends_with("let the user that runs the job read and write there"), "{denied}");
+        let full = io::Error::from(ErrorKind::StorageFull);
+        let row = row_failed(Path::new("out/part"), &full.into()).to_string();
+        assert!(row.starts_with("cannot write a row to 'out/part': ") && row.contains("free some space on its volume"), "{row}");
+        let no_row = row_failed(Path::new("out/part"), &"a map has no columns".into()).to_string();
+        assert!(no_row.ends_with("a map has no columns"), "{no_row}");
     }
 }

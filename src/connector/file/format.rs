@@ -91,7 +91,7 @@ impl<T: Serialize + Send + 'static> Rows for CsvRows<T> {
     type Item = T;
 
     fn push(&mut self, row: &T) -> Result<(), BoxError> {
-        self.writer.serialize(row).map_err(Into::into)
+        self.writer.serialize(row).map_err(innermost)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -100,6 +100,17 @@ impl<T: Serialize + Send + 'static> Rows for CsvRows<T> {
 
     fn body(&self) -> &Body {
         self.writer.get_ref()
+    }
+}
+
+/// The system's own error, where there is one: it says what kind it is.
+fn innermost(error: csv::Error) -> BoxError {
+    if !error.is_io_error() {
+        return error.into();
+    }
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error.into(),
+        kind => format!("{kind:?}").into(),
     }
 }
 
@@ -155,5 +166,27 @@ impl<T: Display + Send + 'static> Rows for LineRows<T> {
 
     fn body(&self) -> &Body {
         self.writer.get_ref()
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::error::io_kind;
+
+    /// Writes rows to a device on which there is never room.
+    fn push<F: Format>(format: &F, row: &F::Item) -> Result<(), BoxError> {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut rows = format.begin(Body::new(full), 64);
+        (0..100).try_for_each(|_| rows.push(row))
+    }
+
+    #[test]
+    fn a_row_for_which_there_is_no_room_says_so_in_every_format() {
+        let csv = push(&Csv { headers: false, rows: PhantomData }, &("EWR".to_string(), 7)).unwrap_err();
+        let lines = push(&Lines { rows: PhantomData }, &"a line".to_string()).unwrap_err();
+        for error in [csv, lines] {
+            assert_eq!(io_kind(&*error), Some(io::ErrorKind::StorageFull), "{error}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::durable::{failed, file_len, sync_file};
+use super::durable::{failed, file_len, row_failed, sync_file};
 use super::format::{Format, Rows};
 use super::name;
 use crate::error::BoxError;
@@ -36,6 +36,11 @@ pub struct Body {
 }
 
 impl Body {
+    /// Of a file in which nothing is yet.
+    pub(crate) fn new(file: File) -> Self {
+        Body { file: Arc::new(file), len: 0 }
+    }
+
     /// The bytes written so far.
     pub(crate) fn len(&self) -> u64 {
         self.len
@@ -78,13 +83,13 @@ impl<R: Rows> Part<R> {
         }
         let file = OpenOptions::new().write(true).create_new(true).open(&path);
         let file = file.map_err(|error| failed("begin a part", &path, &error))?;
-        let rows = format.begin(Body { file: Arc::new(file), len: 0 }, buffer);
+        let rows = format.begin(Body::new(file), buffer);
         Ok(Part { name, path, rows, cut: false })
     }
 
     /// Appends a row.
     pub(crate) fn push(&mut self, row: &R::Item) -> Result<(), BoxError> {
-        self.rows.push(row).map_err(|error| format!("cannot write a row to '{}': {error}", self.path.display()).into())
+        self.rows.push(row).map_err(|error| row_failed(&self.path, &error))
     }
 
     /// The bytes that have left the buffer.

@@ -151,6 +151,66 @@ fn a_late_file_of_an_old_attempt_touches_no_other() {
 }
 
 #[test]
+fn a4_a_manifest_that_was_not_synced_is_made_durable_before_it_is_gone_on_from() {
+    let store = MemoryStore::new();
+    let job = open(&store);
+    complete(&job, 1);
+    store.on_call(|call| (call.kind == CallKind::Rename && call.path.ends_with("chk-2/manifest")).then_some(Fault::Unsynced));
+    assert!(job.write_manifest(&prepare(&job, 2, vec![vec![keyed("count", 0..2)]])).is_err());
+    store.heal();
+    drop(job);
+    // The process was killed; what it wrote is seen, until the power fails.
+    let job = open(&store);
+    assert_eq!(job.latest_for_good().unwrap().unwrap().id().0, 2);
+    store.crash();
+    assert_eq!(latest_id(&open(&store)), Some(2));
+}
+
+#[test]
+fn a_checkpoint_that_is_given_up_leaves_no_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let job = open(&DirectoryStore::new(dir.path()));
+    let parts = [0, 1].map(|index| job.write_snapshot(&snapshot(1, index, vec![keyed("count", 0..1)])).unwrap());
+    let chk = dir.path().join("job/chk-1");
+    job.discard(&parts[0]).unwrap();
+    assert!(chk.exists(), "another task's part is there");
+    let writing = std::fs::write(chk.join("task.snap.1-2.tmp"), "half");
+    job.discard(&parts[1]).unwrap();
+    assert!(writing.is_ok() && chk.exists(), "another part is being written");
+    std::fs::remove_file(chk.join("task.snap.1-2.tmp")).unwrap();
+    job.discard(&parts[1]).unwrap();
+    assert!(!chk.exists());
+
+    let torn = Arc::new(Unwritable(StateDescriptor { name: "torn".into(), kind: StateKind::Value, version: 1 }));
+    assert!(job.write_snapshot(&snapshot(2, 0, vec![torn])).is_err());
+    assert!(!dir.path().join("job/chk-2").exists());
+
+    complete(&job, 3);
+    let late =
+        job.write_snapshot(&TaskSnapshot { attempt: Attempt { epoch: 1, n: 9 }, ..snapshot(3, 0, vec![keyed("count", 0..1)]) });
+    job.discard(&late.unwrap()).unwrap();
+    assert_eq!(latest_id(&job), Some(3));
+}
+
+/// A view that cannot be written.
+#[derive(Debug)]
+struct Unwritable(StateDescriptor);
+
+impl StateView for Unwritable {
+    fn descriptor(&self) -> &StateDescriptor {
+        &self.0
+    }
+
+    fn held_bytes(&self) -> u64 {
+        0
+    }
+
+    fn write(&self, _: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>) -> Result<(), BoxError> {
+        Err("it cannot be encoded".into())
+    }
+}
+
+#[test]
 fn an_instance_that_is_missing_or_there_twice_makes_no_manifest() {
     let job = open(&MemoryStore::new());
     let entry = |index| job.write_snapshot(&snapshot(1, index, vec![])).unwrap();

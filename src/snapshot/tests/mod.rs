@@ -69,11 +69,11 @@ fn numbers(blocks: &[Block]) -> Vec<u64> {
     numbers
 }
 
-fn open(store: &(impl Store + Clone + 'static)) -> JobStore {
+fn open(store: &(impl StoreBackend + Clone + 'static)) -> JobStore {
     open_with(store, &JobOptions { max_parallelism: None, seed: Some(1) }).unwrap()
 }
 
-fn open_with(store: &(impl Store + Clone + 'static), options: &JobOptions) -> Result<JobStore> {
+fn open_with(store: &(impl StoreBackend + Clone + 'static), options: &JobOptions) -> Result<JobStore> {
     JobStore::open(Arc::new(store.clone()), "job", options)
 }
 

@@ -4,13 +4,13 @@ use super::*;
 use crate::snapshot::store::Put;
 
 /// Runs a test on a store in memory and on one in a directory.
-fn each_store(test: impl Fn(&dyn Store)) {
+fn each_store(test: impl Fn(&dyn StoreBackend)) {
     test(&MemoryStore::new());
     let dir = tempfile::tempdir().unwrap();
     test(&DirectoryStore::new(dir.path().join("not/yet/there")));
 }
 
-fn put(store: &dyn Store, path: &str, put: Put, text: &str) -> Result<u64> {
+fn put(store: &dyn StoreBackend, path: &str, put: Put, text: &str) -> Result<u64> {
     store.put(path, put, &mut |out| Ok(out.write_all(text.as_bytes())?))
 }
 
