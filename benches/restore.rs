@@ -51,6 +51,8 @@ struct Control {
     /// The next record is one to fail at.
     armed: AtomicBool,
     failed: Mutex<Option<Instant>>,
+    /// Something was opened since: what comes through now is of the new attempt.
+    reopened: AtomicBool,
     took: Mutex<Sender<Duration>>,
     wakers: Mutex<Vec<Waker>>,
 }
@@ -59,7 +61,17 @@ impl Control {
     fn new() -> (Arc<Control>, Receiver<Duration>) {
         let (took, measured) = channel();
         let (extra, armed, took) = (AtomicU64::new(0), AtomicBool::new(false), Mutex::new(took));
-        (Arc::new(Control { extra, armed, failed: Mutex::default(), took, wakers: Mutex::default() }), measured)
+        (
+            Arc::new(Control {
+                extra,
+                armed,
+                failed: Mutex::default(),
+                reopened: AtomicBool::new(false),
+                took,
+                wakers: Mutex::default(),
+            }),
+            measured,
+        )
     }
 
     /// Makes the next record fail.
@@ -71,13 +83,16 @@ impl Control {
 
     fn trip(&self) {
         if self.armed.load(Ordering::Relaxed) && self.armed.swap(false, Ordering::SeqCst) {
+            self.reopened.store(false, Ordering::SeqCst);
             *self.failed.lock().unwrap() = Some(Instant::now());
             std::panic::resume_unwind(Box::new("as planned"));
         }
     }
 
     fn came_through(&self) {
-        if let Some(failed) = self.failed.lock().unwrap().take() {
+        if self.reopened.load(Ordering::SeqCst)
+            && let Some(failed) = self.failed.lock().unwrap().take()
+        {
             self.took.lock().unwrap().send(failed.elapsed()).unwrap();
         }
     }
@@ -109,6 +124,7 @@ impl Source for Keys {
     }
 
     fn open(&self, _: &str, next: u64) -> Result<Reader, BoxError> {
+        self.control.reopened.store(true, Ordering::SeqCst);
         let again = next >= self.n;
         let given = self.control.extra.load(Ordering::SeqCst) - u64::from(again);
         Ok(Reader { next, step: self.p, n: self.n, given, control: self.control.clone() })
