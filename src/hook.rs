@@ -323,7 +323,7 @@ impl Hooks {
 pub(crate) mod scripted {
     use std::sync::Mutex;
 
-    use super::*;
+    use crate::hook::*;
 
     /// Has one callback fail, stalls one frame, and notes what is broken.
     #[derive(Debug, Default)]
