@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use tidegate::testing::{DiskCall, DiskFault, DiskState, End, Fault, RecordingSink, Scripted, Simulation, SinkCall, SourceCall};
+use tidegate::testing::{
+    Calamity, CrashPoint, DiskCall, DiskFault, DiskState, End, Fault, FaultPlan, PlannedFault, RecordingSink, Scripted,
+    Simulation, SinkCall, SourceCall,
+};
 use tidegate::{Aggregate, Checkpoints, Job, OnError, Restart, SideOutput, Stream, millis};
 
 use crate::common::{finished, sound};
@@ -346,7 +349,7 @@ fn two_runs_of_one_seed_are_the_same() {
 fn a4_what_a_restart_commits_by_a_manifest_that_nobody_synced_is_committed_once() {
     let sim = Simulation::new(5);
     let out = sim.sink();
-    let job = |out: &RecordingSink<u64>, endless: bool| {
+    let job = |sim: &Simulation, endless: bool| {
         let script = Scripted::new([(0..40).collect::<Vec<u64>>()]).batches(4);
         let script = if endless { script.endless() } else { script };
         let job = Job::new("job").store(sim.disk().store());
@@ -356,7 +359,7 @@ fn a4_what_a_restart_commits_by_a_manifest_that_nobody_synced_is_committed_once(
     // A disk that forgets to sync, or a process that is killed before it does: the manifest is seen, and nothing more.
     let forgotten = Fault::error_at(1);
     sim.disk().plan(DiskCall::Put, "manifest", DiskFault::Forgotten, &forgotten);
-    let first = sim.run_with(job(&out, true), |job| async move {
+    let first = sim.run_with(job(&sim, true), |job| async move {
         tokio::time::sleep(millis(50)).await;
         job.checkpoint().await.expect("a checkpoint");
         drop(job.cancel().await);
@@ -364,9 +367,10 @@ fn a4_what_a_restart_commits_by_a_manifest_that_nobody_synced_is_committed_once(
     assert!(matches!(first.end, End::Cancelled), "{first}");
     assert!(forgotten.fired());
     // The next process commits what that checkpoint holds, and dies with the power.
-    let died = sim.run_until(5, job(&out, true));
+    let sim = sim.faults(FaultPlan::new().and(PlannedFault::at(CrashPoint::RecoveryCommits, 1, Calamity::Death)));
+    let died = sim.run(job(&sim, true));
     assert!(matches!(died.end, End::Died), "{died}");
-    let last = sim.run(job(&out, false));
+    let last = sim.run(job(&sim, false));
     finished(&last);
     sound(&out);
     assert_eq!(out.sorted(), (0..40).collect::<Vec<u64>>());
