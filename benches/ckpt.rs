@@ -24,7 +24,12 @@ fn main() {
         interleave(
             case,
             &mut [
-                ("tidegate-none", &mut || count(p, n, args.keys, |job| job).0),
+                ("tidegate-none", &mut || {
+                    let (outcome, summary) = count(p, n, args.keys, |job| job);
+                    let longest_ms = summary.longest_step.as_secs_f64() * 1e3;
+                    println!("stops workload=ckpt engine=tidegate-none p={p} longest_stop_ms={longest_ms:.3}");
+                    outcome
+                }),
                 ("tidegate", &mut || {
                     let directory = tempfile::tempdir().expect("a directory");
                     let store = Store::directory(directory.path());

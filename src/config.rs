@@ -26,9 +26,11 @@ impl Default for Pipes {
 
 /// A frame with records waits no longer than this for more to fill it.
 pub(crate) const LINGER: Duration = Duration::from_millis(5);
-/// Pieces of work, of some ten microseconds each, that a step does beside reading: firing a timer or some hundred windows, copying
-/// a segment that a view shares. Together about a millisecond.
+/// Pieces of work, of some ten microseconds each, that a step does beside reading, such as firing a timer or some hundred windows.
+/// Together about a millisecond.
 pub(crate) const PIECES_PER_STEP: i32 = 100;
+/// What copying a segment that a view shares counts as: its memory is new, so the system hands it out page by page.
+pub(crate) const PIECES_PER_COPY: i32 = 8;
 /// A step of a task aims to take no longer than this.
 pub(crate) const STEP_TARGET: Duration = Duration::from_millis(5);
 /// Checkpoints given up before their barrier came that a task remembers: far more than can be under way at once, and small enough

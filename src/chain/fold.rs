@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::config::PIECES_PER_COPY;
 use crate::error::Result;
 use crate::frame::{Batch, Keyed};
 use crate::ids::Uid;
@@ -19,10 +20,11 @@ const ACCUMULATORS: &str = "accumulators";
 /// Records whose keys are hinted at together: their tags and the beginnings of their entries fit the first-level cache.
 const HINTED: usize = 256;
 
-/// Records that are folded at a time while a view shares the table, so that a step stops soon after it has copied enough.
-const PIECE: usize = 64;
-/// Segments copied for such a piece from which on more copies are to be expected.
-const COPYING: u64 = 4;
+/// Records that are folded at a time while a view shares the table: each may copy a segment, and a step stops soon after it has
+/// copied enough.
+const PIECE: usize = 8;
+/// Pieces in a row that copy nothing after which so little is left to be copied that whole batches are folded again.
+const QUIET_PIECES: usize = 32;
 
 /// How a record becomes or updates an accumulator, and what is emitted then. Inlined into the loop over a batch.
 pub(crate) trait Folding: Send + Sync + 'static {
@@ -53,8 +55,8 @@ pub(crate) struct Fold<K, F: Folding> {
     /// What a checkpoint kept under other names, kept on.
     carried: KeyedState<K>,
     stage: Stage<(K, F::Out)>,
-    /// A view was taken, and writes copy what it shares.
-    copying: bool,
+    /// A view was taken, and writes copy what it shares, until so many more pieces in a row have copied nothing.
+    copying: usize,
     /// Scratch: where the keys of a piece may be.
     hints: Vec<Hint>,
     /// Scratch: the records that are folded at a time meanwhile.
@@ -87,7 +89,7 @@ impl<K: Key, F: Folding> Fold<K, F> {
             table,
             carried,
             stage: Stage::new(next),
-            copying: false,
+            copying: 0,
             hints: Vec::new(),
             piece: Batch::new(),
         })
@@ -140,7 +142,7 @@ impl<K: Key, F: Folding> Fold<K, F> {
 
     /// Folds a batch, or, while a view shares the table, a piece of it; false where the step has copied enough of the table.
     fn fold_some(&mut self, batch: &mut Batch<Keyed<K, F::In>>, cx: &mut Cx) -> bool {
-        if !self.copying {
+        if self.copying == 0 {
             self.fold_all(batch);
             return true;
         }
@@ -151,8 +153,8 @@ impl<K: Key, F: Folding> Fold<K, F> {
         piece.clear();
         self.piece = piece;
         let copied = self.table.copies() - before;
-        self.copying = copied >= COPYING;
-        cx.spend(i32::try_from(copied).unwrap_or(i32::MAX))
+        self.copying = if copied == 0 { self.copying - 1 } else { QUIET_PIECES };
+        cx.spend(i32::try_from(copied).unwrap_or(i32::MAX).saturating_mul(PIECES_PER_COPY))
     }
 }
 
@@ -178,7 +180,7 @@ where
     fn signal(&mut self, signal: Signal, cx: &mut Cx) -> std::result::Result<Flow, Halt> {
         if let Signal::Snapshot(_) = signal {
             self.snapshot(cx);
-            self.copying = true;
+            self.copying = QUIET_PIECES;
         }
         self.stage.signal(signal, cx)
     }

@@ -29,6 +29,7 @@ pub(crate) enum RestoreFrom {
     /// From the views of the last complete checkpoint, which are still in memory.
     Memory,
     /// From the checkpoint's files.
+    #[cfg(any(test, feature = "testing"))]
     Files,
 }
 
