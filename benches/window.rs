@@ -34,7 +34,7 @@ fn window(p: usize, n: u64) -> by_hand::Outcome {
     engine::run(p, n, |job, sum| {
         job.source(engine::SOURCE, engine::Made::new(p, n, by_hand::event))
             .watermarks(watermarks)
-            .key_by(|event| event.key)
+            .key_with(|event| (event.key, ()))
             .window(Tumbling::of(millis(by_hand::WINDOW_MS as u64)))
             .count()
             .sink("sum", engine::Sum::new(sum, closed));

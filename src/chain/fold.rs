@@ -193,11 +193,21 @@ fn fold<K: Key, F: Folding>(table: &mut KeyedTable<K, F::Acc>, folding: &F, (has
         folding.add(acc, value);
         return folding.out(acc);
     }
-    folding.out(table.get_or_insert_with(hash, key, || folding.first(value)))
+    fold_sought(table, folding, (hash, key), value)
 }
 
-/// The same, out of the way of the loop.
+/// The same for a record whose key is probably new, out of the way of the loop.
 #[inline(never)]
-fn fold_sought<K: Key, F: Folding>(table: &mut KeyedTable<K, F::Acc>, folding: &F, key: (u64, &K), value: F::In) -> F::Out {
-    fold(table, folding, key, value)
+fn fold_sought<K: Key, F: Folding>(
+    table: &mut KeyedTable<K, F::Acc>,
+    folding: &F,
+    (hash, key): (u64, &K),
+    value: F::In,
+) -> F::Out {
+    let mut value = Some(value);
+    let acc = table.get_or_insert_with(hash, key, || folding.first(value.take().expect("made once")));
+    if let Some(value) = value {
+        folding.add(acc, value);
+    }
+    folding.out(acc)
 }
