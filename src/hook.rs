@@ -321,9 +321,12 @@ impl Hooks {
 /// A hook for tests of what stands at the points.
 #[cfg(test)]
 pub(crate) mod scripted {
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
-    use crate::hook::*;
+    use crate::error::BoxError;
+    use crate::hook::{Callback, Control, Hook, Point, Role, Route};
+    use crate::ids::{Attempt, RegionId, TaskId, Uid};
 
     /// Has one callback fail, stalls one frame, and notes what is broken.
     #[derive(Debug, Default)]

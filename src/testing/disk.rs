@@ -109,6 +109,9 @@ pub struct Disk {
     fate: Arc<Shared>,
 }
 
+/// A manifest as it was read, and the paths of the files that it asks for.
+type ReadManifest = (Arc<[u8]>, Vec<String>);
+
 /// What the disk and the process that uses it have in common.
 #[derive(Debug, Default)]
 struct Shared {
@@ -117,8 +120,8 @@ struct Shared {
     process: Mutex<Option<Arc<Process>>>,
     /// How many of the next calls are refused.
     refused: AtomicU64,
-    /// Manifests as they were read last, and the files that they ask for.
-    manifests: Mutex<BTreeMap<String, (Arc<[u8]>, Vec<String>)>>,
+    /// By path.
+    manifests: Mutex<BTreeMap<String, ReadManifest>>,
 }
 
 impl Disk {

@@ -175,3 +175,13 @@ proptest! {
         prop_assert!(read_all(&store).is_err());
     }
 }
+
+#[test]
+fn checksums_are_joined_alike_however_long_a_block_is() {
+    for length in [0, 1, (16 << 10) - 1, 16 << 10, 50_000] {
+        let bytes: Vec<u8> = (0..length).map(|i: usize| (i * 31 % 251) as u8).collect();
+        let whole = [b"head".as_slice(), &bytes].concat();
+        let joined = crate::snapshot::file::joined(crc32c::crc32c(b"head"), crc32c::crc32c(&bytes), &bytes);
+        assert_eq!(joined, crc32c::crc32c(&whole), "{length}");
+    }
+}
