@@ -6,6 +6,8 @@
 mod gated;
 mod head;
 mod machine;
+#[cfg(test)]
+mod machine_tests;
 mod sourced;
 #[cfg(test)]
 mod sourced_tests;

@@ -1,0 +1,80 @@
+//! Tests of the task machine by a head that does as it is told.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::head::{Advance, Head};
+use super::machine::{Command, Progress, Task, TaskParts};
+use crate::channel::{Bell, lane};
+use crate::config::BATCH_RECORDS;
+use crate::gate::{Alignment, Steps};
+use crate::ids::{Attempt, CheckpointId, TaskId};
+use crate::operator::{Cx, Flow, Halt, Signal};
+use crate::time::{Moment, SystemClock, Timestamp};
+
+/// A source that has ended, and whose neighbour is gone.
+struct Ended {
+    alignment: Alignment,
+    said: bool,
+    triggered: VecDeque<Steps>,
+}
+
+impl Head for Ended {
+    fn advance(&mut self, _: usize, _: Moment, _: &Waker, _: &mut Cx) -> Result<Advance, Halt> {
+        if !std::mem::replace(&mut self.said, true) {
+            return Ok(Advance::Ended(Steps::default()));
+        }
+        Ok(self.triggered.pop_front().map_or(Advance::Nothing(None), Advance::Barrier))
+    }
+
+    fn signal(&mut self, signal: Signal, _: &mut Cx) -> Result<Flow, Halt> {
+        if let Signal::Barrier(_) = signal { Err(Halt::PeerGone) } else { Ok(Flow::Drained) }
+    }
+
+    fn trigger(&mut self, id: CheckpointId) -> Steps {
+        let steps = self.alignment.trigger(id);
+        self.triggered.push_back(steps);
+        Steps::default()
+    }
+
+    fn aborted(&mut self, _: CheckpointId) -> Steps {
+        Steps::default()
+    }
+
+    fn watermark(&self) -> Timestamp {
+        Timestamp::NONE
+    }
+
+    fn view(&self, _: &mut Cx) -> Result<(), Halt> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_parked_task_whose_neighbour_is_gone_has_nothing_to_do_until_it_is_told() {
+    let (commands, lane) = lane(Bell::default());
+    let head = Ended { alignment: Alignment::new(0), said: false, triggered: VecDeque::new() };
+    let mut task = Task::new(TaskParts {
+        id: TaskId { chain: 0, index: 0 },
+        attempt: Attempt { epoch: 1, n: 0 },
+        head: Box::new(head),
+        lane,
+        batch: BATCH_RECORDS,
+        clock: Arc::new(SystemClock::new()),
+        restored: None,
+        longest_step: Default::default(),
+        report: Box::new(|_| {}),
+        offload: Box::new(|_, _| unreachable!()),
+        uids: [].into(),
+        hooks: Default::default(),
+    });
+    let mut step = || task.step(Waker::noop()).unwrap();
+    while step() != Progress::Idle(None) {}
+    commands.send(Command::Trigger(CheckpointId(1)));
+    commands.send(Command::Trigger(CheckpointId(2)));
+    while step() == Progress::Ready {}
+    assert_eq!((step(), step()), (Progress::Idle(None), Progress::Idle(None)), "it sleeps, and so there is nothing left to do");
+    commands.send(Command::Release);
+    assert_eq!(step(), Progress::Done);
+}
