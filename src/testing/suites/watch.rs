@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// A call that has not returned after this long, or twice as long, does not return.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked whether something goes on.
+const LOOK: Duration = Duration::from_millis(100);
+/// After so many looks at the same call it does not return: ten seconds, of which the machine's own pauses count as one look.
+const LOOKS: u32 = 100;
 
 /// What is being done, for whoever watches.
 #[derive(Clone, Debug, Default)]
@@ -34,15 +36,16 @@ pub(super) fn watched(checks: impl FnOnce(&Doing) + Send + 'static, stuck: impl 
         // Nobody listens any more where the checks were taken for stuck.
         let _ = done.send(checked);
     });
-    let mut before = doing.get();
+    let (mut before, mut looks) = (doing.get(), 0);
     loop {
-        match outcome.recv_timeout(PATIENCE) {
+        match outcome.recv_timeout(LOOK) {
             Ok(Ok(())) => return,
             Ok(Err(panic)) => resume_unwind(panic),
             Err(RecvTimeoutError::Disconnected) => return stuck("it has ended without a word".into()),
             Err(RecvTimeoutError::Timeout) => {
                 let now = doing.get();
-                if now.0 == before.0 {
+                looks = if now.0 == before.0 { looks + 1 } else { 0 };
+                if looks == LOOKS {
                     return stuck(now.1);
                 }
                 before = now;
