@@ -106,8 +106,10 @@ impl Frontier {
         self.merge(false)
     }
 
-    /// A channel is active, with this watermark so far.
+    /// A channel is active, with this watermark so far. The end of time is none here either: a task that had come to it before a
+    /// restart says it again first, and its end comes behind that.
     pub(crate) fn active(&mut self, channel: usize, watermark: Timestamp) -> Option<Output> {
+        let watermark = if watermark == Timestamp::MAX { Timestamp::NONE } else { watermark };
         let emitted = self.emitted;
         let entry = self.channels.get_mut(channel)?;
         match entry.state {

@@ -175,6 +175,18 @@ fn d6_the_last_active_input_ends_beside_an_idle_one() {
     assert_eq!(play(&mut frontier, "c0:30 c1:20 c0- c1."), Some(Output::Idle { watermark: Some(ts(30)) }));
 }
 
+#[test]
+fn d6_a_channel_that_had_ended_before_a_restart_does_not_end_time_for_an_idle_one() {
+    // What it says first is what it had said last, the end of time; its end is still to come.
+    let mut frontier = Frontier::new(2, ts(10));
+    assert_eq!(frontier.active(0, Timestamp::MAX), None);
+    assert_eq!(play(&mut frontier, "c1+10"), Some(Output::Active { since: ts(10), watermark: None }));
+    assert_eq!(play(&mut frontier, "c1-"), None);
+    assert_eq!(play(&mut frontier, "c0."), Some(Output::Idle { watermark: None }));
+    assert_eq!(play(&mut frontier, "c1+12 c1:15"), watermark(15));
+    assert_eq!(play(&mut frontier, "c1."), Some(Output::Watermark(Timestamp::MAX)));
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     Watermark(usize, i64),
@@ -185,13 +197,19 @@ enum Event {
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let channel = 0usize..3;
+    let time = || prop_oneof![9 => 0i64..50, 1 => Just(i64::MAX)];
     let event = prop_oneof![
-        6 => (channel.clone(), 0i64..50).prop_map(|(c, t)| Event::Watermark(c, t)),
-        3 => (channel.clone(), 0i64..50).prop_map(|(c, t)| Event::Active(c, t)),
+        6 => (channel.clone(), time()).prop_map(|(c, t)| Event::Watermark(c, t)),
+        3 => (channel.clone(), time()).prop_map(|(c, t)| Event::Active(c, t)),
         2 => channel.clone().prop_map(Event::Idle),
         1 => channel.prop_map(Event::Ended),
     ];
     prop::collection::vec(event, 0..60)
+}
+
+/// The end of time comes once all channels have ended, whoever spoke of it before.
+fn below_the_end(millis: i64) -> Timestamp {
+    if millis == i64::MAX { Timestamp::NONE } else { ts(millis) }
 }
 
 /// What each channel last said.
@@ -212,11 +230,11 @@ proptest! {
         for event in events.into_iter().chain((0..3).map(Event::Ended)) {
             let output = match event {
                 Event::Watermark(c, t) => {
-                    highest = highest.max(ts(t));
+                    highest = highest.max(below_the_end(t));
                     frontier.watermark(c, ts(t))
                 }
                 Event::Active(c, t) => {
-                    highest = highest.max(ts(t));
+                    highest = highest.max(below_the_end(t));
                     if said[c] != Said::Ended { said[c] = Said::Active; }
                     frontier.active(c, ts(t))
                 }

@@ -100,3 +100,17 @@ fn the_last_record_of_a_split_that_was_idle_is_not_late() {
         survives(seed, &shape, &FaultPlan::new()).unwrap();
     }
 }
+
+/// Found by the property: after a restart an input that had ended said the end of time first, and that passed one that was idle.
+#[test]
+fn an_input_that_had_ended_before_a_restart_makes_no_record_of_an_idle_one_late() {
+    let (mut slow, mut ended) = (input(&[24], 1), input(&[9], 1));
+    (slow.batch, slow.pause, slow.idle_after) = (1, Some((1, 14)), Some(9));
+    ended.batch = 2;
+    let branch = Branch { steps: Vec::new(), end: End::Slots { slot: 5 }, parallelism: 1, at_sink: 1 };
+    let shape = Shape { inputs: vec![slow, ended], steps: Vec::new(), branches: vec![branch], concurrent: 1 };
+    for seed in 0..60 {
+        let fault = PlannedFault::callback(Callback::Record, 15 + seed % 8, Failure::Error).of(&build::uid(0));
+        survives(seed, &shape, &FaultPlan::new().and(fault)).unwrap();
+    }
+}
