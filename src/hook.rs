@@ -4,12 +4,16 @@
 //! user's code. What happens at a point is decided by whoever hooks in; nobody does in production, where each point costs one
 //! branch at a cold place.
 
+mod canary;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::BoxError;
 use crate::ids::{Attempt, RegionId, TaskId, Uid};
+
+pub use canary::Canary;
 
 /// A callback of a user's operator, source or sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -250,6 +254,12 @@ pub(crate) trait Hook: Send + Sync + fmt::Debug {
 
     /// Something that always holds does not.
     fn broken(&self, what: String);
+
+    /// Whether the engine is to be broken so.
+    fn breaks(&self, canary: Canary) -> bool {
+        let _never = canary;
+        false
+    }
 }
 
 /// The hook of a job, if it has one. Clones are the same.

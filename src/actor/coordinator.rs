@@ -16,7 +16,7 @@ use super::status::JobStatus;
 use crate::checkpoint::{AckAnswer, Action, Coordinator, Event, Reason, Start};
 use crate::config::Checkpoints;
 use crate::error::{BoxError, Error};
-use crate::hook::{CrashPoint, Hooks, Role, Who};
+use crate::hook::{Canary, CrashPoint, Hooks, Role, Who};
 use crate::ids::{CheckpointId, RegionId, TaskId};
 use crate::snapshot::TaskEntry;
 use crate::supervision;
@@ -122,6 +122,9 @@ impl CoordinatorState {
                 if let Some(under_way) = self.under_way.get_mut(&id) {
                     under_way.bytes = entries.iter().filter_map(|entry| entry.file.as_ref()).map(|file| file.bytes).sum();
                 }
+                if self.hooks.breaks(Canary::NotifyBeforeManifest) {
+                    self.all_regions(|| RegionMsg::Complete(id));
+                }
                 self.keeper(KeeperMsg::WriteManifest { id, entries });
             }
             Action::ResolveManifest { id } => self.keeper(KeeperMsg::ResolveManifest { id }),
@@ -184,8 +187,12 @@ impl Actor for CoordinatorActor {
         myself: ActorRef<CoordinatorMsg>,
         args: CoordinatorArgs,
     ) -> Result<CoordinatorState, ActorProcessingErr> {
+        let mut machine = Coordinator::new(args.options, args.start);
+        if args.hooks.breaks(Canary::StaleAttempt) {
+            machine.accept_stale();
+        }
         let mut state = CoordinatorState {
-            machine: Coordinator::new(args.options, args.start),
+            machine,
             alarm: Alarm::new(args.clock.clone()),
             clock: args.clock,
             status: args.status,

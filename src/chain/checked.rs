@@ -6,6 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::thawed::Leak;
 use crate::error::BoxError;
 use crate::frame::Batch;
 use crate::hook::{Callback, Hooks};
@@ -29,6 +30,7 @@ pub(crate) struct Checked<T> {
     front: Batch<T>,
     stream: StreamChecks,
     finished: bool,
+    leak: Leak,
     _closing: Closing,
 }
 
@@ -49,7 +51,8 @@ impl<T: Send + 'static> Checked<T> {
     /// In front of `next`.
     pub(crate) fn new(watch: Watch, next: Next<T>) -> Self {
         let closing = Closing { uid: watch.uid.clone(), hooks: watch.hooks.clone() };
-        Checked { next, watch, front: Batch::new(), stream: StreamChecks::new(), finished: false, _closing: closing }
+        let (front, stream, leak) = (Batch::new(), StreamChecks::new(), Leak::default());
+        Checked { next, watch, front, stream, finished: false, leak, _closing: closing }
     }
 
     /// Where in the batch the next call is that is to fail: the number of records before it, and which one it is.
@@ -173,10 +176,14 @@ impl<T: Send + 'static> Link<T> for Checked<T> {
         };
         let taken = marks.len() - batch.marks.len();
         self.stream.took(taken.checked_sub(1).and_then(|last| marks.get(last)).copied());
+        self.leak.show(&mut *self.next, cx)?;
         Ok(flow)
     }
 
     fn signal(&mut self, signal: Signal, cx: &mut Cx) -> Result<Flow, Halt> {
+        if self.leak.has_seen(signal) {
+            return Ok(Flow::Drained);
+        }
         let checked = self.stream.signal(signal);
         self.check(checked);
         match signal {
@@ -185,7 +192,11 @@ impl<T: Send + 'static> Link<T> for Checked<T> {
             Signal::Finish if !std::mem::replace(&mut self.finished, true) => self.fail(Callback::Finish, cx)?,
             _ => {}
         }
-        self.next.signal(signal, cx)
+        let flow = self.next.signal(signal, cx)?;
+        if let Signal::Snapshot(id) = signal {
+            self.leak.thaw(id, &self.watch, &mut cx.parts);
+        }
+        Ok(flow)
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod script;
 mod sink;
 mod steps;
 mod tee;
+mod thawed;
 
 pub(crate) use checked::{Checked, Watch};
 pub(crate) use ended::Ended;

@@ -50,6 +50,8 @@ pub(crate) struct Coordinator<E> {
     /// The manifest of which it is being found out whether it is there.
     resolving: Option<CheckpointId>,
     actions: Vec<Action<E>>,
+    /// Broken on purpose: what was begun with an attempt outlives it.
+    accepts_stale: bool,
 }
 
 impl<E> Coordinator<E> {
@@ -67,8 +69,14 @@ impl<E> Coordinator<E> {
             down: BTreeSet::new(),
             resolving: None,
             actions: Vec::new(),
+            accepts_stale: false,
             options,
         }
+    }
+
+    /// Breaks it on purpose: parts of an attempt that has failed still count.
+    pub(crate) fn accept_stale(&mut self) {
+        self.accepts_stale = true;
     }
 
     /// Takes an event in; returns what to do, in order.
@@ -127,7 +135,9 @@ impl<E> Coordinator<E> {
         self.members.down(region);
         self.requests.not_all_run();
         self.down.insert(region);
-        self.abort_all(&Reason::RegionDown(region), now);
+        if !self.accepts_stale {
+            self.abort_all(&Reason::RegionDown(region), now);
+        }
     }
 
     fn stop(&mut self, now: Moment) {

@@ -78,7 +78,7 @@ impl<T> Intake<T> {
             let at = self.next;
             self.next = if at + 1 == self.edges.len() { 0 } else { at + 1 };
             let Some(edge) = self.edges.get(at) else { continue };
-            if self.alignment.is_blocked(at) || (only_unspoken && self.frontier.has_spoken(at)) {
+            if self.is_blocked(at) || (only_unspoken && self.frontier.has_spoken(at)) {
                 continue;
             }
             if let Some(until) = self.watch.as_mut().filter(|_| edge.has_frame()).and_then(|watch| watch.stalls(at, now)) {
@@ -98,6 +98,10 @@ impl<T> Intake<T> {
             }
         }
         Arrival::Nothing(stalls)
+    }
+
+    fn is_blocked(&self, edge: usize) -> bool {
+        self.alignment.is_blocked(edge) && !self.watch.as_ref().is_some_and(|watch| watch.unblocks())
     }
 
     fn begin(&mut self, edge: usize, mut batch: Batch<T>, close: Close) {

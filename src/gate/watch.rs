@@ -3,7 +3,7 @@
 //! Always: it only looks and holds back; what is in a frame is not its business to change. Not there in production.
 
 use crate::frame::{Batch, Close};
-use crate::hook::Hooks;
+use crate::hook::{Canary, Hooks};
 use crate::ids::CheckpointId;
 use crate::time::{Moment, Timestamp};
 
@@ -41,6 +41,11 @@ impl Watch {
             edge.stalls_until = self.hooks.get().and_then(|hook| hook.stall()).map(|stall| now.plus(stall));
         }
         edge.stalls_until.filter(|until| *until > now)
+    }
+
+    /// Whether edges that are blocked are to be read all the same.
+    pub(super) fn unblocks(&self) -> bool {
+        self.hooks.breaks(Canary::NoAlignment)
     }
 
     /// A frame was taken from an edge.

@@ -15,7 +15,7 @@ use crate::chain::Watch;
 use crate::channel::{Bell, LaneReceiver, LaneSender, lane};
 use crate::config::Pipes;
 use crate::error::{BoxError, Error, Result, chain_text};
-use crate::hook::{Callback, Hooks};
+use crate::hook::{Callback, Canary, Hooks};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::key::KeyHasher;
 use crate::metrics::Longest;
@@ -78,6 +78,7 @@ pub(crate) fn wire(plan: &Arc<Plan>, tasks: &[TaskId], context: &AttemptContext)
             let (sender, receiver) = (plan.task_of(from, sender), plan.task_of(to.node, receiver));
             let bells = openers.get(&sender).zip(openers.get(&receiver)).map(|(s, r)| (s.bell.clone(), r.bell.clone()));
             let Some((at_sender, at_receiver)) = bells else { continue };
+            let at_sender = if context.hooks.breaks(Canary::LostWakeUp) { Bell::default() } else { at_sender };
             let (tx, rx) = carrier.edge(context.pipes, at_sender, at_receiver);
             if let Some(sender) = openers.get_mut(&sender) {
                 sender.outputs.entry((from, port, to.node, *ordinal)).or_default().push(tx);

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::BoxError;
-use crate::hook::{Callback, CrashPoint, Hooks};
+use crate::hook::{Callback, Canary, CrashPoint, Hooks};
 use crate::ids::{CheckpointId, Uid};
 use crate::sink::Sink;
 use crate::state::{ListView, StateView};
@@ -55,7 +55,9 @@ impl<S: Sink> Ledger<S> {
             self.hooks.callback(&self.uid, Callback::MakeDurable)?;
             handles.extend(self.sink.make_durable(cut)?.into_iter().map(|handle| (id, handle)));
         }
-        let waiting = handles.iter().filter(|(id, _)| *id <= checkpoint).map(|(_, handle)| handle.clone());
+        let forgets = self.hooks.breaks(Canary::HandleForgotten);
+        let waits = |id: CheckpointId| id <= checkpoint && (id == checkpoint || !forgets);
+        let waiting = handles.iter().filter(|(id, _)| waits(*id)).map(|(_, handle)| handle.clone());
         Ok(Arc::new(ListView::new(HANDLES_STATE, waiting.collect())))
     }
 

@@ -16,7 +16,7 @@ use crate::config::{LINGER, STEP_TARGET};
 use crate::error::BoxError;
 use crate::frame::InputState;
 use crate::gate::{AbortReason, Step, Steps};
-use crate::hook::{CrashPoint, Hooks};
+use crate::hook::{Canary, CrashPoint, Hooks};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::metrics::Longest;
 use crate::operator::{Cx, Flow, Halt, OpId, OperatorPart, Signal, Work};
@@ -288,7 +288,9 @@ impl Task {
         match step {
             Step::Snapshot(id) => {
                 self.signal_marks(Signal::Barrier(id))?;
+                self.misread(Canary::RecordBehindBarrier)?;
                 self.signal_marks(Signal::Snapshot(id))?;
+                self.misread(Canary::PositionsBehindBarrier)?;
                 self.parts.head.view(&mut self.cx)?;
                 let view = self.view(id);
                 (self.parts.report)(Report::View(view));
@@ -299,6 +301,14 @@ impl Task {
                     (self.parts.report)(Report::Declined(id, reason));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Reads on where nothing must run, if the engine is to be broken so.
+    fn misread(&mut self, canary: Canary) -> Result<(), Halt> {
+        if self.parts.hooks.breaks(canary) && self.phase == Phase::Running && !self.held {
+            let _more_to_do = self.read(self.parts.clock.now(), Waker::noop())?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::process::Process;
 use crate::api::Store;
 use crate::codec::Reader;
 use crate::error::{BoxError, Error, Result};
-use crate::hook::CrashPoint;
+use crate::hook::{Canary, CrashPoint};
 use crate::ids::{CheckpointId, Uid};
 use crate::snapshot::{self, Call, CallKind, JobOptions, JobStore, MemoryStore, Share, probe};
 
@@ -311,7 +311,9 @@ impl Shared {
                 }
             }
         }
-        process.strikes(|armed| armed.store(call)).map(DiskFault::in_store)
+        let unsynced = call.kind == CallKind::Sync && process.is_broken_by(Canary::RenameWithoutSync);
+        let planned = process.strikes(|armed| armed.store(call)).map(DiskFault::in_store);
+        planned.or(unsynced.then_some(snapshot::Fault::Forgotten))
     }
 
     /// Whether this call is one to be refused.

@@ -124,12 +124,17 @@ fn checked(job: &dyn Fn(&Kit) -> Job, seed: u64, cases: u32) -> Result<(), Strin
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let struck = Cell::new(0u32);
+    let (struck, tried, failed) = (Cell::new(0u32), Cell::new(0u32), Cell::new(false));
     let case = (any::<u32>().no_shrink(), FaultPlan::strategy(FAULTS));
     let outcome = runner.run(&case, |(seed, faults)| {
         let report = run(job, u64::from(seed), &faults, false);
         struck.set(struck.get() + u32::from(report.struck()));
-        judgement.of(&report).map_err(TestCaseError::fail)
+        // What comes after the first failure are attempts to make it small.
+        tried.set(tried.get() + u32::from(!failed.get()));
+        judgement.of(&report).map_err(|problem| {
+            failed.set(true);
+            TestCaseError::fail(problem)
+        })
     });
     match outcome {
         Ok(()) if struck.get() == 0 && cases > 0 => {
@@ -141,7 +146,8 @@ fn checked(job: &dyn Fn(&Kit) -> Job, seed: u64, cases: u32) -> Result<(), Strin
             let report = run(job, u64::from(seed), &faults, true);
             let again = judgement.of(&report).err();
             let passed = || "the case failed, and passed when it was run again: the job is not deterministic\n".into();
-            Err(told(&again.unwrap_or_else(passed), &report))
+            let problem = again.unwrap_or_else(passed);
+            Err(told(&format!("{problem}found in case {} of {cases}\n", tried.get()), &report))
         }
     }
 }

@@ -11,7 +11,7 @@ use super::process::{Halt, Process};
 use super::trace::Happening;
 use crate::actor::{RootMsg, post};
 use crate::error::BoxError;
-use crate::hook::{Callback, Control, CrashPoint, Hook, Point, Role, Route, Who};
+use crate::hook::{Callback, Canary, Control, CrashPoint, Hook, Point, Role, Route, Who};
 use crate::ids::{Attempt, RegionId, TaskId, Uid};
 
 /// One message in so many, an actor takes its time; so many milliseconds at most.
@@ -166,5 +166,9 @@ impl Hook for Process {
     fn broken(&self, what: String) {
         self.write_down("BROKEN", true, || what.clone());
         self.halt(Halt::Broken(what));
+    }
+
+    fn breaks(&self, canary: Canary) -> bool {
+        self.is_broken_by(canary)
     }
 }

@@ -13,6 +13,7 @@ use super::recording::RecordingSink;
 use super::setting::Setting;
 use super::simulation::Simulation;
 use crate::api::Record;
+use crate::hook::Canary;
 
 /// What is visible at a place of output: one text for each record, in any order.
 pub(super) type Rows = Vec<String>;
@@ -108,6 +109,24 @@ impl Kit {
     /// What happens to the world of your own when a process of the job dies: open connections break, what was not synced is gone.
     pub fn on_death(&self, name: &str, die: impl Fn() + Send + 'static) {
         lock(&self.deaths).insert(name.to_owned(), Box::new(die));
+    }
+
+    /// Breaks the engine on purpose, in all processes of this case; of several ways, the first one called for counts. It shows
+    /// whether a check of yours would see a bug of the engine, and so how much it is worth:
+    ///
+    /// ```should_panic
+    /// use tidegate::Job;
+    /// use tidegate::testing::{Canary, Scripted, check_exactly_once};
+    ///
+    /// check_exactly_once(|kit| {
+    ///     kit.break_engine(Canary::PositionsBehindBarrier);
+    ///     let job = Job::new("numbers");
+    ///     job.source("numbers", Scripted::new([(0..100u64).collect()])).sink("out", kit.sink("out"));
+    ///     job
+    /// }, 300);
+    /// ```
+    pub fn break_engine(&self, canary: Canary) {
+        self.sim.break_engine(canary);
     }
 
     /// The disk with the job's checkpoints.

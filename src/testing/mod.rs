@@ -120,4 +120,4 @@ pub use simulation::{End, Run, Simulation};
 pub use timeline::Note;
 pub use trace::{Happening, Trace};
 
-pub use crate::hook::{Callback, Control, CrashPoint, Role};
+pub use crate::hook::{Callback, Canary, Control, CrashPoint, Role};

@@ -18,6 +18,7 @@ use super::timeline::Note;
 use super::trace::{Happening, Trace};
 use crate::actor::RootRef;
 use crate::executor::{RestoreFrom, Running};
+use crate::hook::Canary;
 use crate::ids::TaskId;
 
 /// Why a process stopped before its job had ended.
@@ -44,6 +45,8 @@ pub(super) struct Life {
     pub(super) watched: bool,
     /// What its restarts take their state from.
     pub(super) restores: Restores,
+    /// How the engine is broken on purpose.
+    pub(super) canary: Option<Canary>,
 }
 
 /// What restarts inside a simulated process take their state from, where the views of the last checkpoint are still in memory.
@@ -199,6 +202,11 @@ impl Process {
     /// The drivers that have come since the last call.
     pub(super) fn take_arrived(&self) -> Vec<(TaskId, Running)> {
         std::mem::take(&mut self.inner().arrived)
+    }
+
+    /// Whether the engine is broken so.
+    pub(super) fn is_broken_by(&self, canary: Canary) -> bool {
+        self.life.canary == Some(canary)
     }
 
     pub(super) fn stall_one_in(&self) -> usize {

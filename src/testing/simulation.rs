@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use super::trace::Trace;
 use crate::actor::{JobSpec, launch};
 use crate::api::{Job, Record};
 use crate::error::{Error, Result};
-use crate::hook::Hooks;
+use crate::hook::{Canary, Hooks};
 use crate::job::{JobHandle, JobSummary};
 use crate::snapshot::StoreBackend;
 
@@ -82,6 +82,7 @@ pub struct Simulation {
     /// Whether what happens is noted for people.
     watched: bool,
     restores: Restores,
+    canary: OnceLock<Canary>,
 }
 
 impl Simulation {
@@ -101,7 +102,13 @@ impl Simulation {
             setting: None,
             watched: false,
             restores: Restores::default(),
+            canary: OnceLock::new(),
         }
+    }
+
+    /// Breaks the engine on purpose, in all processes from now on.
+    pub(super) fn break_engine(&self, canary: Canary) {
+        self.canary.get_or_init(|| canary);
     }
 
     /// Runs jobs in a setting that was drawn; a watched one notes what happens.
@@ -206,7 +213,8 @@ impl Simulation {
         let spec = JobSpec { hash_seed: Some(self.seed), ..spec };
         let stall_one_in = self.setting.as_ref().map_or(STALL_ONE_IN, |setting| setting.stall_one_in);
         let (watched, restores) = (self.watched, self.restores);
-        let life = Life { dies_at, max_steps: self.max_steps, stall_one_in, watched, restores };
+        let (max_steps, canary) = (self.max_steps, self.canary.get().copied());
+        let life = Life { dies_at, max_steps, stall_one_in, watched, restores, canary };
         let seed = self.seed.wrapping_add(number.wrapping_mul(0x9e37_79b9));
         let run = runtime.block_on(live(spec, seed, life, &self.disk, (elapsed, self.max_time), script));
         self.bury(&run, runtime);
