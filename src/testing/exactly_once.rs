@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Write;
+use std::str::FromStr;
 
 use proptest::prelude::any;
 use proptest::strategy::Strategy;
@@ -62,12 +63,16 @@ const PLAN_VARIABLE: &str = "TIDEGATE_PLAN";
 /// different orders. And where no fault struck in any case.
 #[track_caller]
 pub fn check_exactly_once(job: impl Fn(&Kit) -> Job, cases: u32) {
-    let failure = match variable(PLAN_VARIABLE) {
-        Some(plan) => replayed(&job, seed(), &plan),
-        None => checked(&job, seed(), variable(CASES_VARIABLE).and_then(|n| n.parse().ok()).unwrap_or(cases)),
-    };
-    if let Err(text) = failure {
+    if let Err(text) = check(&job, cases) {
         panic!("{text}");
+    }
+}
+
+fn check(job: &dyn Fn(&Kit) -> Job, cases: u32) -> Result<(), String> {
+    let seed = number(SEED_VARIABLE, variable(SEED_VARIABLE))?.unwrap_or(SEED);
+    match variable(PLAN_VARIABLE) {
+        Some(plan) => replayed(job, seed, &plan),
+        None => checked(job, seed, number(CASES_VARIABLE, variable(CASES_VARIABLE))?.unwrap_or(cases)),
     }
 }
 
@@ -75,8 +80,10 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn seed() -> u64 {
-    variable(SEED_VARIABLE).and_then(|seed| seed.parse().ok()).unwrap_or(SEED)
+/// What a variable says; one that says something else than a number is refused, or a night's run would test what every run tests.
+fn number<N: FromStr>(name: &str, text: Option<String>) -> Result<Option<N>, String> {
+    let read = |text: String| text.parse().map_err(|_| format!("{name} is a number, and not '{text}'"));
+    text.map(read).transpose()
 }
 
 /// Runs without faults, with these seeds.
@@ -114,7 +121,6 @@ fn replayed(job: &dyn Fn(&Kit) -> Job, seed: u64, plan: &str) -> Result<(), Stri
     let plan = replay::read(plan).map_err(|problem| format!("{PLAN_VARIABLE}: {problem}"))?;
     let judgement = Judgement { job, expected: RefCell::new(expected(job)?), sure: Cell::new(false) };
     let report = run(job, seed, &plan, true);
-    tracing::info!("{report}");
     judgement.of(&report).map_err(|problem| told(&problem, &report))
 }
 
@@ -137,7 +143,7 @@ fn checked(job: &dyn Fn(&Kit) -> Job, seed: u64, cases: u32) -> Result<(), Strin
         })
     });
     match outcome {
-        Ok(()) if struck.get() == 0 && cases > 0 => {
+        Ok(()) if struck.get() == 0 => {
             Err(format!("no planned fault struck in {cases} cases: nothing was tested; give the job more records"))
         }
         Ok(()) => Ok(()),
@@ -181,6 +187,19 @@ mod tests {
         assert!(outcomes.iter().any(|outcome| outcome.is_ok()), "some single fault strikes: {outcomes:?}");
         assert!(outcomes.iter().filter(nothing).count() > 0, "some does not: {outcomes:?}");
         assert!(outcomes.iter().all(|outcome| outcome.is_ok() || nothing(&outcome)), "{outcomes:?}");
+    }
+
+    #[test]
+    fn no_case_is_no_test() {
+        assert!(checked(&passing, 1, 0).is_err_and(|text| text.contains("no planned fault struck")));
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        assert_eq!(number::<u32>("TIDEGATE_CASES", None), Ok(None));
+        assert_eq!(number("TIDEGATE_CASES", Some("12".into())), Ok(Some(12)));
+        let refused = number::<u32>("TIDEGATE_CASES", Some("1e6".into()));
+        assert_eq!(refused, Err("TIDEGATE_CASES is a number, and not '1e6'".into()));
     }
 
     #[test]
