@@ -72,8 +72,34 @@ fn check(job: &dyn Fn(&Kit) -> Job, cases: u32) -> Result<(), String> {
     let seed = number(SEED_VARIABLE, variable(SEED_VARIABLE))?.unwrap_or(SEED);
     match variable(PLAN_VARIABLE) {
         Some(plan) => replayed(job, seed, &plan),
-        None => checked(job, seed, number(CASES_VARIABLE, variable(CASES_VARIABLE))?.unwrap_or(cases)),
+        None => {
+            let n = number(CASES_VARIABLE, variable(CASES_VARIABLE))?.unwrap_or(cases);
+            let cases = Cases { seed, n, faults: FaultPlan::strategy(FAULTS), shrink_runs: SHRINK_RUNS };
+            checked(job, &cases).map_err(|(_, text)| text)
+        }
     }
+}
+
+/// The same with faults that the caller draws, and without making small what fails: for checks that are to fail.
+///
+/// # Errors
+/// In which case it failed, 0 before the first one, and what the other one panics with.
+#[doc(hidden)]
+pub fn check_drawn<S>(job: impl Fn(&Kit) -> Job, faults: S, cases: u32) -> Result<(), (u32, String)>
+where
+    S: Strategy<Value = FaultPlan> + Clone,
+{
+    let seed = number(SEED_VARIABLE, variable(SEED_VARIABLE)).map_err(|problem| (0, problem))?.unwrap_or(SEED);
+    checked(&job, &Cases { seed, n: cases, faults, shrink_runs: 0 })
+}
+
+/// Which cases there are.
+struct Cases<S> {
+    seed: u64,
+    n: u32,
+    faults: S,
+    /// Runs that may be spent on making a failing case small.
+    shrink_runs: u32,
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -124,14 +150,20 @@ fn replayed(job: &dyn Fn(&Kit) -> Job, seed: u64, plan: &str) -> Result<(), Stri
     judgement.of(&report).map_err(|problem| told(&problem, &report))
 }
 
-fn checked(job: &dyn Fn(&Kit) -> Job, seed: u64, cases: u32) -> Result<(), String> {
-    let judgement = Judgement { job, expected: RefCell::new(expected(job)?), sure: Cell::new(false) };
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: SHRINK_RUNS, ..Config::default() };
+/// What is wrong, and in which case.
+fn checked<S>(job: &dyn Fn(&Kit) -> Job, cases: &Cases<S>) -> Result<(), (u32, String)>
+where
+    S: Strategy<Value = FaultPlan> + Clone,
+{
+    let &Cases { seed, n, shrink_runs, .. } = cases;
+    let expected = expected(job).map_err(|problem| (0, problem))?;
+    let judgement = Judgement { job, expected: RefCell::new(expected), sure: Cell::new(false) };
+    let config = Config { cases: n, failure_persistence: None, max_shrink_iters: shrink_runs, ..Config::default() };
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let (struck, tried, failed) = (Cell::new(0u32), Cell::new(0u32), Cell::new(false));
-    let case = (any::<u32>().no_shrink(), FaultPlan::strategy(FAULTS));
+    let case = (any::<u32>().no_shrink(), cases.faults.clone());
     let outcome = runner.run(&case, |(seed, faults)| {
         let report = run(job, u64::from(seed), &faults, false);
         struck.set(struck.get() + u32::from(report.struck()));
@@ -142,20 +174,21 @@ fn checked(job: &dyn Fn(&Kit) -> Job, seed: u64, cases: u32) -> Result<(), Strin
             TestCaseError::fail(problem)
         })
     });
-    match outcome {
+    let problem = match outcome {
         Ok(()) if struck.get() == 0 => {
-            Err(format!("no planned fault struck in {cases} cases: nothing was tested; give the job more records"))
+            format!("no planned fault struck in {n} cases: nothing was tested; give the job more records")
         }
-        Ok(()) => Ok(()),
-        Err(TestError::Abort(reason)) => Err(format!("the cases could not be drawn: {reason}")),
+        Ok(()) => return Ok(()),
+        Err(TestError::Abort(reason)) => format!("the cases could not be drawn: {reason}"),
         Err(TestError::Fail(_, (seed, faults))) => {
             let report = run(job, u64::from(seed), &faults, true);
             let again = judgement.of(&report).err();
             let passed = || "the case failed, and passed when it was run again: the job is not deterministic\n".into();
             let problem = again.unwrap_or_else(passed);
-            Err(told(&format!("{problem}found in case {} of {cases}\n", tried.get()), &report))
+            told(&format!("{problem}found in case {} of {n}\n", tried.get()), &report)
         }
-    }
+    };
+    Err((tried.get(), problem))
 }
 
 /// Everything about a case that failed.
@@ -179,9 +212,14 @@ mod tests {
         job
     }
 
+    fn drawn(seed: u64, n: u32) -> Result<(), String> {
+        let cases = Cases { seed, n, faults: FaultPlan::strategy(FAULTS), shrink_runs: SHRINK_RUNS };
+        checked(&passing, &cases).map_err(|(_, text)| text)
+    }
+
     #[test]
     fn cases_in_which_no_fault_strikes_are_no_test() {
-        let outcomes: Vec<_> = (0..40).map(|seed| checked(&passing, seed, 1)).collect();
+        let outcomes: Vec<_> = (0..40).map(|seed| drawn(seed, 1)).collect();
         let nothing =
             |outcome: &&Result<(), String>| outcome.as_ref().is_err_and(|text| text.contains("no planned fault struck"));
         assert!(outcomes.iter().any(|outcome| outcome.is_ok()), "some single fault strikes: {outcomes:?}");
@@ -191,7 +229,7 @@ mod tests {
 
     #[test]
     fn no_case_is_no_test() {
-        assert!(checked(&passing, 1, 0).is_err_and(|text| text.contains("no planned fault struck")));
+        assert!(drawn(1, 0).is_err_and(|text| text.contains("no planned fault struck")));
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Expected {
             }
         }
         if let Some(violation) = run.violations().first() {
-            return Some(format!("a sink was told what it must never be told: {violation}"));
+            return Some(format!("a sink was told what it must never be told: {violation}\n"));
         }
         if let Some(problem) = unfinished(run) {
             return Some(problem);

@@ -105,6 +105,8 @@ mod trace;
 
 pub use broker::{SinkEvent, TransactionId};
 pub use disk::{Disk, DiskCall, DiskFault, DiskState};
+#[doc(hidden)]
+pub use exactly_once::check_drawn;
 pub use exactly_once::check_exactly_once;
 pub use fault::Fault;
 pub use harness::{Emitted, OpenOperator, OperatorHarness, TakenSnapshot};
