@@ -307,20 +307,12 @@ impl Head for Still {
         self.0.signal(signal, cx)
     }
 
-    fn trigger(&mut self, _: CheckpointId) -> Steps {
-        Steps::default()
-    }
-
     fn aborted(&mut self, _: CheckpointId) -> Steps {
         Steps::default()
     }
 
     fn watermark(&self) -> Timestamp {
         Timestamp::NONE
-    }
-
-    fn view(&self, _: &mut Cx) -> Result<(), Halt> {
-        Ok(())
     }
 }
 

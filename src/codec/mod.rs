@@ -62,20 +62,10 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Where the bytes end early, or are no such object. The reader then stands where it stood.
     pub(crate) fn next<T: DeserializeOwned>(&mut self) -> Result<T, BoxError> {
-        self.check_lengths()?;
         let mut rest = self.rest;
-        let value = T::deserialize(&mut read::Decoder { rest: &mut rest, depth: MAX_DEPTH })?;
+        let value = T::deserialize(&mut read::Decoder::new(&mut rest))?;
         self.rest = rest;
         Ok(value)
-    }
-
-    /// Refuses an array or map that claims more than the bytes can hold: serde gives room ahead for what is claimed, a megabyte at
-    /// each level. Anything else has no room given ahead, and is not looked at twice.
-    fn check_lengths(&self) -> Result<(), BoxError> {
-        match self.rest.first() {
-            Some(0x80..=0x9f | 0xdc..=0xdf) => Reader { rest: self.rest }.skip().map(drop),
-            _ => Ok(()),
-        }
     }
 
     /// True when every byte was read.
@@ -91,7 +81,41 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::fmt;
+
+    use serde::de::{self, DeserializeSeed, SeqAccess, Visitor};
+
     use super::*;
+
+    /// Reads lists in lists, and adds up what room serde would give ahead.
+    struct Hints<'a>(&'a Cell<usize>);
+
+    impl<'de> DeserializeSeed<'de> for Hints<'_> {
+        type Value = ();
+
+        fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+            deserializer.deserialize_any(self)
+        }
+    }
+
+    impl<'de> Visitor<'de> for Hints<'_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list or a number")
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+            self.0.set(self.0.get() + list.size_hint().unwrap_or(0));
+            while list.next_element_seed(Hints(self.0))?.is_some() {}
+            Ok(())
+        }
+    }
 
     #[test]
     fn objects_are_read_in_the_order_they_were_written() {
@@ -120,6 +144,12 @@ mod tests {
         let inside_of_others = [0x91, 0x92, 0x01, 0xdd, 0x00, 0x01, 0x00, 0x00, 0x01, 0x02];
         let error = decode::<Vec<(u64, Vec<u64>)>>(&inside_of_others).unwrap_err();
         assert_eq!(error.to_string(), "the bytes end within an object", "before anything is allocated");
+        // On each level no more than the bytes that are left, and on all levels together far more.
+        let claims_too_much_together = [0x00, 0xdc, 0x03, 0x00].repeat(256).split_off(1);
+        let hinted = Cell::new(0);
+        let mut rest = claims_too_much_together.as_slice();
+        assert!(Hints(&hinted).deserialize(&mut read::Decoder::new(&mut rest)).is_err());
+        assert!((768..=1024).contains(&hinted.get()), "room is given ahead for {} of 1,023 bytes", hinted.get());
         let claims_a_long_string = [0xdb, 0xff, 0xff, 0xff, 0xff, b'a'];
         assert!(decode::<String>(&claims_a_long_string).is_err());
     }

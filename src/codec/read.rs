@@ -1,6 +1,7 @@
 //! Reading: one object after another, from bytes that may be anything.
 //!
-//! Always: the result is a value or an error; nothing is allocated for more objects than there are bytes; nesting is bounded. A map
+//! Always: the result is a value or an error; nesting is bounded; all objects that are claimed at one time, on all levels together, are
+//! no more than there are bytes, because serde gives room ahead for what is claimed: a megabyte at each level, if it is let. A map
 //! is read from a map, and from an array of pairs as well; where the type is not known, the header of the first pair tells.
 
 use std::fmt;
@@ -9,6 +10,7 @@ use serde::de::value::{SeqDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
+use super::MAX_DEPTH;
 use super::write::PAIR;
 
 /// Why bytes cannot be read as what they should be.
@@ -51,10 +53,17 @@ enum Object<'de> {
 pub(super) struct Decoder<'r, 'de> {
     pub(super) rest: &'r mut &'de [u8],
     /// How much deeper nesting may go.
-    pub(super) depth: usize,
+    depth: usize,
+    /// The objects that the ones around still have to come to, each of which has a byte at least.
+    owed: usize,
 }
 
-impl<'de> Decoder<'_, 'de> {
+impl<'r, 'de> Decoder<'r, 'de> {
+    /// At the beginning of an object that is in no other.
+    pub(super) fn new(rest: &'r mut &'de [u8]) -> Self {
+        Decoder { rest, depth: MAX_DEPTH, owed: 0 }
+    }
+
     fn take(&mut self, n: usize) -> Result<&'de [u8], Unreadable> {
         let Some((front, rest)) = self.rest.split_at_checked(n) else { return unreadable("the bytes end within an object") };
         *self.rest = rest;
@@ -79,17 +88,18 @@ impl<'de> Decoder<'_, 'de> {
         }
     }
 
-    /// The number of objects to come, each of which has a byte at least.
-    fn count(&self, count: usize) -> Result<usize, Unreadable> {
-        if count <= self.rest.len() { Ok(count) } else { unreadable("the bytes end within an object") }
+    /// How many elements or entries are to come, of so many objects each.
+    fn count(&self, count: usize, each: usize) -> Result<usize, Unreadable> {
+        let room = self.rest.len().saturating_sub(self.owed);
+        if count.saturating_mul(each) <= room { Ok(count) } else { unreadable("the bytes end within an object") }
     }
 
     fn object(&mut self) -> Result<Object<'de>, Unreadable> {
         let [marker] = self.array()?;
         Ok(match marker {
             0x00..=0x7f => Object::Unsigned(u64::from(marker)),
-            0x80..=0x8f => Object::Map(self.count(usize::from(marker & 0x0f))?),
-            0x90..=0x9f => Object::Array(self.count(usize::from(marker & 0x0f))?),
+            0x80..=0x8f => Object::Map(self.count(usize::from(marker & 0x0f), 2)?),
+            0x90..=0x9f => Object::Array(self.count(usize::from(marker & 0x0f), 1)?),
             0xa0..=0xbf => self.text(usize::from(marker & 0x1f))?,
             0xc0 => Object::Nil,
             0xc1 => return unreadable("the bytes begin no object"),
@@ -115,11 +125,11 @@ impl<'de> Decoder<'_, 'de> {
             }
             0xdc | 0xdd => {
                 let count = self.length(2 << (marker - 0xdc))?;
-                Object::Array(self.count(count)?)
+                Object::Array(self.count(count, 1)?)
             }
             0xde | 0xdf => {
                 let count = self.length(2 << (marker - 0xde))?;
-                Object::Map(self.count(count)?)
+                Object::Map(self.count(count, 2)?)
             }
             0xe0..=0xff => Object::Signed(i64::from(marker as i8)),
         })
@@ -129,11 +139,12 @@ impl<'de> Decoder<'_, 'de> {
     fn inside<V>(
         &mut self,
         left: usize,
-        pairs: bool,
+        of: Of,
         visit: impl FnOnce(&mut Inside<'_, 'de>) -> Result<V, Unreadable>,
     ) -> Result<V, Unreadable> {
         let Some(depth) = self.depth.checked_sub(1) else { return unreadable("it is nested too deeply") };
-        let mut inside = Inside { decoder: Decoder { rest: self.rest, depth }, left, pairs };
+        let owed = self.owed + left * of.objects();
+        let mut inside = Inside { decoder: Decoder { rest: self.rest, depth, owed }, left, of };
         let value = visit(&mut inside)?;
         if inside.left == 0 { Ok(value) } else { unreadable("there is more in it than was expected") }
     }
@@ -148,9 +159,11 @@ impl<'de> Decoder<'_, 'de> {
             Object::F64(value) => visitor.visit_f64(value),
             Object::Text(value) => visitor.visit_borrowed_str(value),
             Object::Bytes(value) => visitor.visit_borrowed_bytes(value),
-            Object::Array(count) if self.rest.starts_with(&PAIR) => self.inside(count, true, |inside| visitor.visit_map(inside)),
-            Object::Array(count) => self.inside(count, false, |inside| visitor.visit_seq(inside)),
-            Object::Map(count) => self.inside(count, false, |inside| visitor.visit_map(inside)),
+            Object::Array(count) if self.rest.starts_with(&PAIR) => {
+                self.inside(count, Of::Pairs, |inside| visitor.visit_map(inside))
+            }
+            Object::Array(count) => self.inside(count, Of::Elements, |inside| visitor.visit_seq(inside)),
+            Object::Map(count) => self.inside(count, Of::Entries, |inside| visitor.visit_map(inside)),
         }
     }
 
@@ -217,7 +230,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'_, 'de> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
         match self.object()? {
-            Object::Array(count) => self.inside(count, false, |inside| visitor.visit_seq(inside)),
+            Object::Array(count) => self.inside(count, Of::Elements, |inside| visitor.visit_seq(inside)),
             Object::Bytes(bytes) => visitor.visit_seq(SeqDeserializer::new(bytes.iter().copied())),
             other => self.visit(other, visitor),
         }
@@ -233,7 +246,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'_, 'de> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
         match self.object()? {
-            Object::Array(count) => self.inside(count, true, |inside| visitor.visit_map(inside)),
+            Object::Array(count) => self.inside(count, Of::Pairs, |inside| visitor.visit_map(inside)),
             other => self.visit(other, visitor),
         }
     }
@@ -246,7 +259,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'_, 'de> {
     ) -> Result<V::Value, Unreadable> {
         match self.object()? {
             Object::Text(variant) => visitor.visit_enum(StrDeserializer::new(variant)),
-            Object::Map(1) => self.inside(0, false, |inside| visitor.visit_enum(&mut inside.decoder)),
+            Object::Map(1) => self.inside(0, Of::Elements, |inside| visitor.visit_enum(&mut inside.decoder)),
             Object::Unsigned(variant) => match u32::try_from(variant) {
                 Ok(variant) => visitor.visit_enum(variant.into_deserializer()),
                 Err(_) => unreadable("there is no such variant"),
@@ -257,20 +270,40 @@ impl<'de> Deserializer<'de> for &mut Decoder<'_, 'de> {
 }
 
 /// What an object consists of.
+#[derive(Clone, Copy)]
+enum Of {
+    Elements,
+    /// Entries of two objects each.
+    Entries,
+    /// Entries that are arrays of two.
+    Pairs,
+}
+
+impl Of {
+    /// The objects in each, those inside of them left out.
+    fn objects(self) -> usize {
+        match self {
+            Of::Elements | Of::Pairs => 1,
+            Of::Entries => 2,
+        }
+    }
+}
+
+/// An object that is read from the inside.
 struct Inside<'r, 'de> {
     decoder: Decoder<'r, 'de>,
-    /// Objects or entries that are still to be read.
+    /// Elements or entries that are still to be read.
     left: usize,
-    /// Whether each entry is an array of two.
-    pairs: bool,
+    of: Of,
 }
 
 impl Inside<'_, '_> {
     /// Whether there is one more, which is then counted as read.
     fn one_more(&mut self) -> bool {
-        let more = self.left > 0;
-        self.left -= usize::from(more);
-        more
+        let Some(left) = self.left.checked_sub(1) else { return false };
+        self.left = left;
+        self.decoder.owed -= 1;
+        true
     }
 }
 
@@ -293,13 +326,14 @@ impl<'de> de::MapAccess<'de> for &mut Inside<'_, 'de> {
         if !self.one_more() {
             return Ok(None);
         }
-        if self.pairs && !matches!(self.decoder.object()?, Object::Array(2)) {
+        if matches!(self.of, Of::Pairs) && !matches!(self.decoder.object()?, Object::Array(2)) {
             return unreadable("a map is expected, and this list has something else than pairs");
         }
         seed.deserialize(&mut self.decoder).map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Unreadable> {
+        self.decoder.owed -= self.of.objects() - 1;
         seed.deserialize(&mut self.decoder)
     }
 

@@ -78,83 +78,32 @@ impl<'a, 'o> Parts<'a, 'o> {
     }
 }
 
-impl ser::SerializeSeq for Parts<'_, '_> {
-    type Ok = ();
-    type Error = Error;
+/// What consists of parts or fields, whichever of serde's words it goes by.
+macro_rules! compounds {
+    ($($trait:ident::$method:ident($($name:ident)?) is $write:ident),*) => {
+        $(impl ser::$trait for Parts<'_, '_> {
+            type Ok = ();
+            type Error = Error;
 
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.part(value)
-    }
+            fn $method<T: Serialize + ?Sized>(&mut self, $($name: &'static str,)? value: &T) -> Result<(), Error> {
+                self.$write($($name,)? value)
+            }
 
-    fn end(self) -> Result<(), Error> {
-        Parts::end(self)
-    }
+            fn end(self) -> Result<(), Error> {
+                Parts::end(self)
+            }
+        })*
+    };
 }
 
-impl ser::SerializeTuple for Parts<'_, '_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.part(value)
-    }
-
-    fn end(self) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-impl ser::SerializeTupleStruct for Parts<'_, '_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.part(value)
-    }
-
-    fn end(self) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-impl ser::SerializeTupleVariant for Parts<'_, '_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.part(value)
-    }
-
-    fn end(self) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-impl ser::SerializeStruct for Parts<'_, '_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Error> {
-        self.field(name, value)
-    }
-
-    fn end(self) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-impl ser::SerializeStructVariant for Parts<'_, '_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Error> {
-        self.field(name, value)
-    }
-
-    fn end(self) -> Result<(), Error> {
-        Ok(())
-    }
-}
+compounds!(
+    SerializeSeq::serialize_element() is part,
+    SerializeTuple::serialize_element() is part,
+    SerializeTupleStruct::serialize_field() is part,
+    SerializeTupleVariant::serialize_field() is part,
+    SerializeStruct::serialize_field(name) is field,
+    SerializeStructVariant::serialize_field(name) is field
+);
 
 /// A map under way, with its length where that is known.
 pub(super) struct Entries<'a, 'o>(Parts<'a, 'o>, Option<usize>);

@@ -74,20 +74,12 @@ impl Head for Pump {
         self.send()
     }
 
-    fn trigger(&mut self, _: CheckpointId) -> Steps {
-        Steps::default()
-    }
-
     fn aborted(&mut self, _: CheckpointId) -> Steps {
         Steps::default()
     }
 
     fn watermark(&self) -> Timestamp {
         Timestamp::NONE
-    }
-
-    fn view(&self, _: &mut Cx) -> Result<(), Halt> {
-        Ok(())
     }
 }
 

@@ -97,19 +97,11 @@ impl<T: Send + 'static> Head for Gated<T> {
         self.chain.signal(signal, cx)
     }
 
-    fn trigger(&mut self, _: CheckpointId) -> Steps {
-        Steps::default()
-    }
-
     fn aborted(&mut self, id: CheckpointId) -> Steps {
         self.intake.aborted(id)
     }
 
     fn watermark(&self) -> Timestamp {
         self.intake.watermark()
-    }
-
-    fn view(&self, _: &mut Cx) -> Result<(), Halt> {
-        Ok(())
     }
 }

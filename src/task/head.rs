@@ -38,7 +38,9 @@ pub(crate) trait Head: Send {
     fn signal(&mut self, signal: Signal, cx: &mut Cx) -> Result<Flow, Halt>;
 
     /// The coordinator triggers a checkpoint here: sources only.
-    fn trigger(&mut self, id: CheckpointId) -> Steps;
+    fn trigger(&mut self, _: CheckpointId) -> Steps {
+        Steps::default()
+    }
 
     /// The coordinator gave a checkpoint up.
     fn aborted(&mut self, id: CheckpointId) -> Steps;
@@ -46,8 +48,10 @@ pub(crate) trait Head: Send {
     /// The watermark that the chain has seen.
     fn watermark(&self) -> Timestamp;
 
-    /// Adds its own state, if it has any, to the view.
-    fn view(&self, cx: &mut Cx) -> Result<(), Halt>;
+    /// Adds its own state to the view: sources only.
+    fn view(&self, _: &mut Cx) -> Result<(), Halt> {
+        Ok(())
+    }
 }
 
 /// What a change of the merged watermark or state asks for: the watermarks before and after saying the state.

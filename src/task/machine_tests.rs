@@ -45,10 +45,6 @@ impl Head for Ended {
     fn watermark(&self) -> Timestamp {
         Timestamp::NONE
     }
-
-    fn view(&self, _: &mut Cx) -> Result<(), Halt> {
-        Ok(())
-    }
 }
 
 #[test]

@@ -182,8 +182,4 @@ impl<T: Send> Head for Inlet<T> {
     fn watermark(&self) -> Timestamp {
         self.frontier.emitted()
     }
-
-    fn view(&self, _: &mut Cx) -> Result<(), Halt> {
-        Ok(())
-    }
 }

@@ -45,14 +45,11 @@ const RETURNS: &str = "every call of a sink returns";
 ///
 /// # Panics
 /// Where a rule is broken: with the rule, and how.
-pub fn sink<S>(
+pub fn sink<S: Sink<Item: Clone + Ord + Debug>>(
     make: impl Fn() -> S + Send + 'static,
     record: impl Fn(u64) -> S::Item + Send + 'static,
     visible: impl Fn() -> Vec<S::Item> + Send + 'static,
-) where
-    S: Sink,
-    S::Item: Clone + Ord + Debug,
-{
+) {
     let checks = move |doing: &Doing| {
         let (one, other) = (record(0), record(1));
         holds(DISTINCT, one != other, || format!("the records 0 and 1 are both {one:?}"));
@@ -63,11 +60,7 @@ pub fn sink<S>(
     watched(checks, |doing| broken(RETURNS, format!("it has not come back from {doing}")));
 }
 
-fn check_all<S>(bench: &mut SinkBench<'_, S>)
-where
-    S: Sink,
-    S::Item: Clone + Ord + Debug,
-{
+fn check_all<S: Sink<Item: Clone + Ord + Debug>>(bench: &mut SinkBench<'_, S>) {
     nothing_written(bench);
     one_life(bench);
     a_write_behind_a_cut(bench);
@@ -80,11 +73,7 @@ where
     a_closed_writer(bench);
 }
 
-fn nothing_written<S>(bench: &mut SinkBench<'_, S>)
-where
-    S: Sink,
-    S::Item: Clone + Ord + Debug,
-{
+fn nothing_written<S: Sink<Item: Clone + Ord + Debug>>(bench: &mut SinkBench<'_, S>) {
     let life = bench.begin(1);
     let mut writer = bench.open(&life, 0);
     let cut = bench.cut_durably(&life, &mut writer, Vec::new());
@@ -93,11 +82,7 @@ where
     bench.only(NOTHING, "after a life in which nothing was written");
 }
 
-fn one_life<S>(bench: &mut SinkBench<'_, S>)
-where
-    S: Sink,
-    S::Item: Clone + Ord + Debug,
-{
+fn one_life<S: Sink<Item: Clone + Ord + Debug>>(bench: &mut SinkBench<'_, S>) {
     let life = bench.begin(1);
     let mut writer = bench.open(&life, 0);
     let mut first = bench.write(&mut writer, 5);
@@ -120,11 +105,7 @@ where
     bench.all(AGAIN, "after the first commit was repeated");
 }
 
-fn a_write_behind_a_cut<S>(bench: &mut SinkBench<'_, S>)
-where
-    S: Sink,
-    S::Item: Clone + Ord + Debug,
-{
+fn a_write_behind_a_cut<S: Sink<Item: Clone + Ord + Debug>>(bench: &mut SinkBench<'_, S>) {
     let life = bench.begin(1);
     let mut writer = bench.open(&life, 0);
     let first = bench.write(&mut writer, 3);
@@ -139,11 +120,7 @@ where
 }
 
 /// Several cuts wait for their commits, and some of their checkpoints were given up.
-fn overlapping_checkpoints<S>(bench: &mut SinkBench<'_, S>)
-where
-    S: Sink,
-    S::Item: Clone + Ord + Debug,
-{
+fn overlapping_checkpoints<S: Sink<Item: Clone + Ord + Debug>>(bench: &mut SinkBench<'_, S>) {
     let life = bench.begin(1);
     let mut writer = bench.open(&life, 0);
     let records = bench.write(&mut writer, 2);
@@ -167,11 +144,7 @@ where
     bench.only(ABORTED, "after the cut of a checkpoint that was given up was committed with the next one");
 }
 
-fn several_writers<S>(bench: &mut SinkBench<'_, S>)
-where
-    S: Sink,
-    S::Item: Clone + Ord + Debug,
-{
+fn several_writers<S: Sink<Item: Clone + Ord + Debug>>(bench: &mut SinkBench<'_, S>) {
     let life = bench.begin(2);
     let (mut one, mut other) = (bench.open(&life, 0), bench.open(&life, 1));
     let of_one = bench.write(&mut one, 3);
@@ -186,11 +159,7 @@ where
     bench.only(WRITERS, "after both writers were committed");
 }
 
-fn a_death_after_the_cut<S>(bench: &mut SinkBench<'_, S>)
-where
-    S: Sink,
-    S::Item: Clone + Ord + Debug,
-{
+fn a_death_after_the_cut<S: Sink<Item: Clone + Ord + Debug>>(bench: &mut SinkBench<'_, S>) {
     let life = bench.begin(1);
     let mut writer = bench.open(&life, 0);
     let kept = bench.write(&mut writer, 4);
@@ -205,11 +174,7 @@ where
 }
 
 /// What was made durable, and is in no checkpoint that was completed.
-fn a_death_before_the_manifest<S>(bench: &mut SinkBench<'_, S>)
-where
-    S: Sink,
-    S::Item: Clone + Ord + Debug,
-{
+fn a_death_before_the_manifest<S: Sink<Item: Clone + Ord + Debug>>(bench: &mut SinkBench<'_, S>) {
     let life = bench.begin(1);
     let mut writer = bench.open(&life, 0);
     let lost = bench.write(&mut writer, 4);
@@ -223,11 +188,7 @@ where
 }
 
 /// The process after a death writes and commits, with nothing of what the dead one left.
-fn go_on<S>(bench: &mut SinkBench<'_, S>, life: &super::sink_bench::Life<S>, rule: &str)
-where
-    S: Sink,
-    S::Item: Clone + Ord + Debug,
-{
+fn go_on<S: Sink<Item: Clone + Ord + Debug>>(bench: &mut SinkBench<'_, S>, life: &super::sink_bench::Life<S>, rule: &str) {
     let mut writer = bench.open(life, 0);
     let more = bench.write(&mut writer, 2);
     bench.finish(life, writer, more);
@@ -235,11 +196,7 @@ where
     bench.only(rule, "after the process that follows a death has committed");
 }
 
-fn a_death_while_recovering<S>(bench: &mut SinkBench<'_, S>)
-where
-    S: Sink,
-    S::Item: Clone + Ord + Debug,
-{
+fn a_death_while_recovering<S: Sink<Item: Clone + Ord + Debug>>(bench: &mut SinkBench<'_, S>) {
     let life = bench.begin(1);
     let mut writer = bench.open(&life, 0);
     let kept = bench.write(&mut writer, 4);
@@ -253,11 +210,7 @@ where
     bench.only(TAKES_UP_AGAIN, "after the second recover with the same handles");
 }
 
-fn a_death_after_the_commit<S>(bench: &mut SinkBench<'_, S>)
-where
-    S: Sink,
-    S::Item: Clone + Ord + Debug,
-{
+fn a_death_after_the_commit<S: Sink<Item: Clone + Ord + Debug>>(bench: &mut SinkBench<'_, S>) {
     let life = bench.begin(1);
     let mut writer = bench.open(&life, 0);
     let kept = bench.write(&mut writer, 4);
@@ -270,11 +223,7 @@ where
     bench.only(AGAIN, "after a recover with a handle that had been committed");
 }
 
-fn a_closed_writer<S>(bench: &mut SinkBench<'_, S>)
-where
-    S: Sink,
-    S::Item: Clone + Ord + Debug,
-{
+fn a_closed_writer<S: Sink<Item: Clone + Ord + Debug>>(bench: &mut SinkBench<'_, S>) {
     let life = bench.begin(1);
     let mut writer = bench.open(&life, 0);
     let kept = bench.write(&mut writer, 4);
