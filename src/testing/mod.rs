@@ -54,6 +54,10 @@
 //! }, 20);
 //! ```
 //!
+//! Besides state in a field of an operator, that finds what a closure remembers between records: both outlive a restart, or are gone
+//! with one, and no checkpoint knows of them. What must outlive the job's processes in the test as it does in the world, such as the
+//! database behind a sink of your own, is kept with [`Kit::keep`].
+//!
 //! Where it fails, it panics with what differs, a seed, the faults made as few and as simple as can be, the command that replays
 //! the case, and a timeline:
 //!

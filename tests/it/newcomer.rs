@@ -1,6 +1,6 @@
 //! What `check_exactly_once` finds of the mistakes that everybody makes once, and what it tells of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
@@ -228,6 +228,19 @@ fn state_in_a_field_is_found() {
     let text = found(|kit| counting(kit, |_| Ok(Counter::InField(HashMap::new()))));
     says(&text, &["exactly-once does not hold: 'out' ", "too many: (", "replay it: TIDEGATE_SEED=", "TIDEGATE_PLAN='"]);
     says(&text, &["cargo test newcomer::state_in_a_field_is_found", "totals: no state"]);
+}
+
+/// Lets each number through once, by what the closure remembers: that outlives a restart, and what is replayed is gone.
+#[test]
+fn what_a_closure_remembers_is_found() {
+    let text = found(|kit| {
+        let job = Job::new("once");
+        let seen = Mutex::new(BTreeSet::new());
+        let numbers = job.source("numbers", Scripted::new([(0..40).map(|n| n / 2).collect::<Vec<u64>>()]));
+        numbers.filter(move |n| seen.lock().unwrap().insert(*n)).uid("once").sink("out", kit.sink("out"));
+        job
+    });
+    says(&text, &["exactly-once does not hold", "missing:", "cargo test newcomer::what_a_closure_remembers_is_found", "process 1:"]);
 }
 
 #[test]
