@@ -24,6 +24,9 @@ impl Default for Pipes {
     }
 }
 
+/// Closed frames that wait for room on an edge at most. A task with half as many sends no further mark before one has left; what a
+/// step sends meanwhile are a few.
+pub(crate) const WAITING_FRAMES: usize = 8;
 /// A frame with records waits no longer than this for more to fill it.
 pub(crate) const LINGER: Duration = Duration::from_millis(5);
 /// Pieces of work, of some ten microseconds each, that a step does beside reading, such as firing a timer or some hundred windows.

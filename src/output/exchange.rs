@@ -1,13 +1,15 @@
 //! An output over edges: partitions batches, fills frames, sends them.
 //!
 //! A frame leaves when it is full, when the task has nothing more to read, or when it is closed by a mark. A closing mark never
-//! waits: it is queued behind what waits for room, so that a barrier is on its way before the view is taken. Records do wait:
-//! the output is full when the open frame is full and an earlier one has not left yet.
+//! waits: it is queued behind what waits for room, so that a barrier is on its way before the view is taken; where many are queued,
+//! the output is full, and the task does nothing more. Records do wait: the output is full when the open frame is full and an
+//! earlier one has not left yet.
 
 use std::collections::VecDeque;
 use std::vec::Drain;
 
 use crate::channel::{EdgeSender, SendError};
+use crate::config::WAITING_FRAMES;
 use crate::frame::{Batch, Close, Consumer, Frame, Took};
 use crate::operator::{Cx, Flow, Halt, Link, Signal};
 use crate::time::Timestamp;
@@ -20,7 +22,7 @@ struct Lane<T> {
     edge: EdgeSender<T>,
     /// Being filled.
     open: Batch<T>,
-    /// Closed, and waiting for room on the edge: one frame of records, and closing marks.
+    /// Closed, and waiting for room on the edge: one frame of records, and closing marks; [`WAITING_FRAMES`] at most.
     waiting: VecDeque<Frame<T>>,
 }
 
@@ -50,6 +52,7 @@ impl<T> Lane<T> {
         let next = if self.open.has_buffer() && self.open.is_empty() { Batch::new() } else { self.edge.buffer() };
         let batch = std::mem::replace(&mut self.open, next);
         self.waiting.push_back(Frame { batch, close });
+        debug_assert!(self.waiting.len() <= WAITING_FRAMES, "{} frames wait for room on an edge", self.waiting.len());
         self.send_waiting()?;
         Ok(())
     }
@@ -94,7 +97,10 @@ impl<T, P: Partitioner<T>> Exchange<T, P> {
     }
 
     fn close_all(&mut self, close: Close) -> Result<Flow, Halt> {
-        self.each_lane(|lane| lane.close(close).map(|()| true))
+        self.each_lane(|lane| {
+            lane.close(close)?;
+            Ok(lane.waiting.len() < WAITING_FRAMES / 2)
+        })
     }
 
     /// Sends what was begun, where something was and nothing waits before it.
@@ -175,5 +181,33 @@ impl<T: Send + 'static, P: Partitioner<T>> Link<T> for Exchange<T, P> {
             Signal::End => self.close_all(Close::End),
             Signal::Due(_) | Signal::Finish | Signal::Snapshot(_) | Signal::Complete(_) => Ok(Flow::Drained),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::{Bell, Received, edge};
+    use crate::ids::CheckpointId;
+    use crate::output::Forward;
+
+    #[test]
+    fn marks_that_wait_for_room_stop_their_task_before_they_are_many() {
+        let (sender, receiver) = edge::<u64>(1, Bell::default(), Bell::default());
+        let mut out = Exchange::new(vec![sender], Forward);
+        let cx = &mut Cx::default();
+        let mut sent = 0;
+        while sent < 100 && out.signal(Signal::Barrier(CheckpointId(sent + 1)), cx).unwrap() == Flow::Drained {
+            sent += 1;
+        }
+        assert!(sent < WAITING_FRAMES as u64, "{sent} barriers are under way to a receiver that does not read");
+        let received = std::iter::from_fn(|| {
+            let Received::Frame(frame) = receiver.try_recv() else { return None };
+            let _goes_on = out.signal(Signal::Resume, cx).unwrap();
+            Some(frame.close)
+        });
+        let barriers = (1..=sent + 1).map(|id| Close::Barrier(CheckpointId(id)));
+        assert!(received.eq(barriers), "all of them come, in their order");
+        assert_eq!(out.signal(Signal::Resume, cx).unwrap(), Flow::Drained);
     }
 }

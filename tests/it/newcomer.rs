@@ -240,7 +240,10 @@ fn what_a_closure_remembers_is_found() {
         numbers.filter(move |n| seen.lock().unwrap().insert(*n)).uid("once").sink("out", kit.sink("out"));
         job
     });
-    says(&text, &["exactly-once does not hold", "missing:", "cargo test newcomer::what_a_closure_remembers_is_found", "process 1:"]);
+    says(
+        &text,
+        &["exactly-once does not hold", "missing:", "cargo test newcomer::what_a_closure_remembers_is_found", "process 1:"],
+    );
 }
 
 #[test]

@@ -75,6 +75,7 @@ enum Flaw {
     /// Of `make_durable`.
     DurableShows,
     DurableLosesAtDeath,
+    DurableForgetsThoseBefore,
     HandleOfNothing,
     /// Of `commit`.
     CommitsAllThatIsDurable,
@@ -205,6 +206,13 @@ impl Sink for Slate {
         if self.flaw == Flaw::DurableShows {
             world.commit(batch, Flaw::None)?;
         }
+        if self.flaw == Flaw::DurableForgetsThoseBefore {
+            world
+                .batches
+                .values_mut()
+                .filter(|before| before.durable && !before.committed)
+                .for_each(|before| before.records.clear());
+        }
         world.batches.get_mut(&batch).unwrap().durable = true;
         Ok(vec![Handle { batch, flawed: (self.flaw == Flaw::HandleForgets).then_some(1) }])
     }
@@ -316,6 +324,11 @@ fn what_is_not_durable_is_caught() {
     let rule = "what was made durable survives its process, and its handle is enough to commit it";
     catches(rule, slate(Flaw::DurableLosesAtDeath));
     catches(rule, slate(Flaw::IgnoresHandles));
+}
+
+#[test]
+fn what_a_checkpoint_that_is_given_up_loses_is_caught() {
+    catches("a checkpoint that is given up loses nothing", slate(Flaw::DurableForgetsThoseBefore));
 }
 
 #[test]
