@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
+mod restart;
+
+pub(crate) use restart::RestartPolicy;
+pub use restart::{ExponentialDelay, Failure, Restart};
+
 /// Records in a frame at most: enough to hide memory latency and to amortise a channel's cost, few enough for a batch of small
 /// records to stay in the first-level cache.
 pub(crate) const BATCH_RECORDS: usize = 1024;
@@ -189,34 +194,6 @@ impl Checkpoints {
 
     pub(crate) fn tolerated(&self) -> u32 {
         self.tolerable_failures
-    }
-}
-
-/// What happens after a failure.
-///
-/// ```
-/// use tidegate::{Restart, secs};
-/// let restart = Restart::fixed_delay(3, secs(10));
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Restart(pub(crate) RestartPolicy);
-
-/// The ways to restart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum RestartPolicy {
-    Never,
-    FixedDelay { restarts: u32, delay: Duration },
-}
-
-impl Restart {
-    /// The first failure fails the job.
-    pub fn never() -> Self {
-        Restart(RestartPolicy::Never)
-    }
-
-    /// At most `restarts` times in the life of the process, each after `delay`.
-    pub fn fixed_delay(restarts: u32, delay: Duration) -> Self {
-        Restart(RestartPolicy::FixedDelay { restarts, delay })
     }
 }
 

@@ -13,6 +13,43 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A `Result` with tidegate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// An error that no restart mends: a job in which it comes fails at once, whatever its restart strategy.
+///
+/// ```
+/// use tidegate::{BoxError, Fatal};
+///
+/// fn authorised(status: u16) -> Result<(), BoxError> {
+///     match status {
+///         401 | 403 => Err(Fatal::new("the token is refused: give the job a valid one").into()),
+///         500.. => Err("the service is down".into()), // restarted
+///         _ => Ok(()),
+///     }
+/// }
+/// ```
+///
+/// It is found through the sources of the error that a callback returns, however deep.
+#[derive(Debug)]
+pub struct Fatal(BoxError);
+
+impl Fatal {
+    /// Marks an error.
+    pub fn new(error: impl Into<BoxError>) -> Self {
+        Fatal(error.into())
+    }
+}
+
+impl std::fmt::Display for Fatal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Fatal {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
 /// What can go wrong with a flow, a job or its stored state.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -118,6 +155,20 @@ pub enum Error {
     /// A fault of the engine itself. Please report it.
     #[error("fault of the engine: {0}; please report it")]
     Engine(String),
+}
+
+impl Error {
+    /// Whether it comes again at every restart: state that does not fit the flow, or what a user has marked as [`Fatal`].
+    pub(crate) fn is_fatal(&self) -> bool {
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = next {
+            if error.is::<Fatal>() || matches!(error.downcast_ref(), Some(Error::StateMismatch { .. })) {
+                return true;
+            }
+            next = error.source();
+        }
+        false
+    }
 }
 
 fn usable_text(usable: &[CheckpointId]) -> String {

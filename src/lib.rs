@@ -59,10 +59,10 @@ pub mod testing;
 
 pub use api::{Job, KeyedStream, OnError, Record, SinkRef, SourceStream, Store, Stream, WindowedStream};
 pub use chain::DeadLetter;
-pub use config::{Checkpoints, Restart};
+pub use config::{Checkpoints, ExponentialDelay, Failure, Restart};
 #[cfg(feature = "files")]
 pub use connector::{CsvFile, CsvFiles, FilePosition, LineFile, LineFiles, PartFiles};
-pub use error::{BoxError, Error, Result};
+pub use error::{BoxError, Error, Fatal, Result};
 pub use frame::Keyed;
 pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
 pub use job::{JobHandle, JobSummary, OperatorSummary};

@@ -53,19 +53,21 @@ pub(crate) struct Launched {
 ///
 /// # Errors
 /// [`Error::InvalidFlow`].
-pub(crate) fn check(flow: Flow, parallelism: u32, max_parallelism: Option<u16>, keeps: &Keeps<'_>) -> Result<Plan> {
-    keeps.check()?;
+pub(crate) fn check(flow: Flow, parallelism: u32, max_parallelism: Option<u16>, safety: &Safety<'_>) -> Result<Plan> {
+    safety.check()?;
     compile(flow, parallelism, max_parallelism.map_or_else(KeyGroups::default, KeyGroups::new))
 }
 
-/// Whether a job takes checkpoints, and has a place for them.
-pub(crate) struct Keeps<'a> {
+/// What a job survives by: checkpoints, a place for them, and restarts.
+pub(crate) struct Safety<'a> {
     pub(crate) checkpoints: Option<&'a Checkpoints>,
     pub(crate) store: bool,
+    pub(crate) restart: &'a Restart,
 }
 
-impl Keeps<'_> {
+impl Safety<'_> {
     fn check(&self) -> Result<()> {
+        self.restart.check()?;
         let Some(checkpoints) = self.checkpoints else { return Ok(()) };
         if !self.store {
             return Err(Error::InvalidFlow {
@@ -93,8 +95,8 @@ struct Beginning {
 /// # Errors
 /// What the flow or the store is refused for.
 pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result<Launched> {
-    let keeps = Keeps { checkpoints: spec.checkpoints.as_ref(), store: spec.store.is_some() };
-    let mut plan = check(spec.flow, spec.parallelism, spec.max_parallelism, &keeps)?;
+    let safety = Safety { checkpoints: spec.checkpoints.as_ref(), store: spec.store.is_some(), restart: &spec.restart };
+    let mut plan = check(spec.flow, spec.parallelism, spec.max_parallelism, &safety)?;
     let metrics: BTreeMap<Uid, OperatorMetrics> = plan.uids.iter().map(|uid| (uid.clone(), OperatorMetrics::default())).collect();
     let status = Arc::new(JobStatus::new(Arc::new(metrics)));
     let options = JobOptions { max_parallelism: spec.max_parallelism, seed: spec.hash_seed };

@@ -28,7 +28,7 @@ mod views;
 
 #[cfg(feature = "testing")]
 pub(crate) use keeper::{prepare_parts, to_snapshot};
-pub(crate) use launch::{JobSpec, Keeps, Launched, check, launch};
+pub(crate) use launch::{JobSpec, Launched, Safety, check, launch};
 pub(crate) use post::post;
 #[cfg(feature = "testing")]
 pub(crate) use restore::{Origin, RestorePoint, Wanted};

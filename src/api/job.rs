@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::sources::SourceStream;
 use super::stream::Record;
 use super::wire::FlowRef;
-use crate::actor::{JobSpec, Keeps, check};
-use crate::config::{Checkpoints, Pipes, Restart};
+use crate::actor::{JobSpec, Safety, check};
+use crate::config::{Checkpoints, ExponentialDelay, Pipes, Restart};
 use crate::error::Result;
 use crate::job::{JobHandle, start};
 use crate::snapshot::{DirectoryStore, MemoryStore, StoreBackend};
@@ -44,7 +44,7 @@ pub struct Job {
     workers: Option<usize>,
     checkpoints: Option<Checkpoints>,
     store: Option<Store>,
-    restart: Restart,
+    restart: Option<Restart>,
 }
 
 impl Job {
@@ -58,7 +58,7 @@ impl Job {
             workers: None,
             checkpoints: None,
             store: None,
-            restart: Restart::never(),
+            restart: None,
         }
     }
 
@@ -97,10 +97,11 @@ impl Job {
         self
     }
 
-    /// What happens after a failure. Default: [`Restart::never`].
+    /// What happens after a failure. Default: [`ExponentialDelay`](crate::ExponentialDelay) where checkpoints are taken periodically, else
+    /// [`Restart::never`].
     #[must_use]
-    pub fn restart(mut self, restart: Restart) -> Self {
-        self.restart = restart;
+    pub fn restart(mut self, restart: impl Into<Restart>) -> Self {
+        self.restart = Some(restart.into());
         self
     }
 
@@ -117,8 +118,9 @@ impl Job {
     /// # Errors
     /// [`Error::InvalidFlow`](crate::Error::InvalidFlow), with what to change.
     pub fn check(self) -> Result<()> {
-        let keeps = Keeps { checkpoints: self.checkpoints.as_ref(), store: self.store.is_some() };
-        check(self.flow.take(), self.parallelism, self.max_parallelism, &keeps).map(drop)
+        let restart = self.strategy();
+        let safety = Safety { checkpoints: self.checkpoints.as_ref(), store: self.store.is_some(), restart: &restart };
+        check(self.flow.take(), self.parallelism, self.max_parallelism, &safety).map(drop)
     }
 
     /// Starts the job: from its latest checkpoint, or, where there is none, from the beginning. A job that has finished does
@@ -139,15 +141,22 @@ impl Job {
         &self.name
     }
 
+    /// What was asked for; else a job that takes checkpoints by itself goes on by itself.
+    fn strategy(&self) -> Restart {
+        let periodic = self.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.interval().is_some());
+        let default = || if periodic { ExponentialDelay::default().into() } else { Restart::never() };
+        self.restart.clone().unwrap_or_else(default)
+    }
+
     pub(crate) fn into_spec(self) -> JobSpec {
         JobSpec {
+            restart: self.strategy(),
             name: self.name,
             flow: self.flow.take(),
             parallelism: self.parallelism,
             max_parallelism: self.max_parallelism,
             checkpoints: self.checkpoints,
             store: self.store.map(|store| store.0),
-            restart: self.restart,
             pipes: Pipes::default(),
             hash_seed: None,
             hooks: crate::hook::Hooks::default(),

@@ -133,8 +133,8 @@ impl Region {
     /// A region that has not started, of tasks in the order in which they are to be started.
     pub(crate) fn new(tasks: Vec<TaskId>, restart: &Restart, epoch: u64) -> Self {
         Region {
+            restarts: Restarts::new(restart, epoch ^ tasks.first().map_or(0, |task| u64::from(task.chain) << 32)),
             tasks,
-            restarts: Restarts::new(restart),
             attempt: Attempt { epoch, n: 0 },
             started: false,
             alive: BTreeSet::new(),
@@ -244,7 +244,7 @@ impl Region {
         }
         self.actions.push(Action::ReportDown);
         self.cancel_tasks(now);
-        self.state = match self.restarts.failed() {
+        self.state = match self.restarts.failed(&cause, now) {
             Decision::RestartIn(delay) => {
                 self.actions.push(Action::ReportRestart { cause, restarts: self.restarts.granted() });
                 State::Restarting { not_before: now.plus(delay), point: None }
