@@ -328,7 +328,8 @@ fn what_is_not_durable_is_caught() {
 
 #[test]
 fn what_a_checkpoint_that_is_given_up_loses_is_caught() {
-    catches("a checkpoint that is given up loses nothing", slate(Flaw::DurableForgetsThoseBefore));
+    let rule = "a checkpoint that is given up loses nothing: a later one commits what it had prepared";
+    catches(rule, slate(Flaw::DurableForgetsThoseBefore));
 }
 
 #[test]
