@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
+
 use super::checkpoints::{MANIFEST_FORMAT, OperatorSnapshot, TaskSnapshot};
 use super::file::{Section, TAIL_BYTES};
 use super::job_files::{COUNTERS_FORMAT, Counters, FINISHED_FORMAT, Finished, JOB_FORMAT, JobOptions, JobRecord, JobStore};
@@ -58,9 +60,20 @@ pub(crate) fn manifest(bytes: &[u8]) -> Result<usize> {
     Ok(manifest.operators.len())
 }
 
+/// What the names of its files are taken from: all else in a manifest is passed over.
+#[derive(Deserialize)]
+struct Names {
+    files: Vec<Name>,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    name: String,
+}
+
 /// The names of the snapshot files that a manifest asks for; none where it can't be read.
 pub(crate) fn files_of(manifest: &[u8]) -> Vec<String> {
-    let manifest: Option<Manifest> = unseal(MANIFEST_FORMAT, NAME.as_ref(), manifest).ok();
+    let manifest: Option<Names> = unseal(MANIFEST_FORMAT, NAME.as_ref(), manifest).ok();
     manifest.into_iter().flat_map(|manifest| manifest.files).map(|file| file.name).collect()
 }
 
