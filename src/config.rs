@@ -44,6 +44,8 @@ pub(crate) const STEP_TARGET: Duration = Duration::from_millis(5);
 /// Checkpoints given up before their barrier came that a task remembers: far more than can be under way at once, and small enough
 /// to be searched and moved in a moment.
 pub(crate) const ABORTED_REMEMBERED: usize = 256;
+/// Checkpoints whose barriers a task counts at once where none holds anything back: as many as Flink's.
+pub(crate) const CHECKPOINTS_TRACKED: usize = 50;
 /// Checkpoint ids that are reserved durably at once: rarely enough to cost nothing, few enough that ids stay small.
 pub(crate) const ID_BLOCK: u64 = 64;
 /// Checkpoints that may be asked for and wait for their turn.
@@ -58,6 +60,14 @@ pub(crate) const VIEWS_BYTES: u64 = 256 << 20;
 /// A task that was told to stop and is still there after this is stuck, and the job fails: a second attempt beside it could write
 /// the same output twice.
 pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(180);
+
+/// How often a record counts, whatever fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Guarantee {
+    #[default]
+    ExactlyOnce,
+    AtLeastOnce,
+}
 
 /// When checkpoints are taken, and what becomes of them.
 ///
@@ -74,6 +84,7 @@ pub struct Checkpoints {
     retain: usize,
     tolerable_failures: u32,
     views_bytes: u64,
+    guarantee: Guarantee,
 }
 
 impl Checkpoints {
@@ -92,7 +103,22 @@ impl Checkpoints {
             retain: 1,
             tolerable_failures: u32::MAX,
             views_bytes: VIEWS_BYTES,
+            guarantee: Guarantee::default(),
         }
+    }
+
+    /// Counts each record exactly once, in state and in what sinks commit: a task that has the barrier of one input waits with what
+    /// is behind it for the barriers of its others. The default.
+    pub fn exactly_once(mut self) -> Self {
+        self.guarantee = Guarantee::ExactlyOnce;
+        self
+    }
+
+    /// Counts each record at least once: no input waits for another's barrier, so records behind it may be in the checkpoint, and are
+    /// read again after a restart. For jobs that may count twice, and whose inputs differ so much that waiting costs too much.
+    pub fn at_least_once(mut self) -> Self {
+        self.guarantee = Guarantee::AtLeastOnce;
+        self
     }
 
     /// Gives a checkpoint up that is not complete after this time. Default: 10 minutes.
@@ -190,6 +216,10 @@ impl Checkpoints {
 
     pub(crate) fn views_bytes(&self) -> u64 {
         self.views_bytes
+    }
+
+    pub(crate) fn guarantee(&self) -> Guarantee {
+        self.guarantee
     }
 
     pub(crate) fn tolerated(&self) -> u32 {

@@ -121,6 +121,7 @@ pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result
         hasher: beginning.hasher,
         restart: spec.restart,
         pipes: spec.pipes,
+        guarantee: checkpoints.guarantee(),
         epoch: beginning.epoch,
         executor,
         status: status.clone(),

@@ -202,6 +202,7 @@ impl RegionState {
             metrics: common.status.operators.clone(),
             longest_step: common.status.longest_step.clone(),
             pipes: common.pipes,
+            guarantee: common.guarantee,
             restored: self.point,
             hooks: common.hooks.clone(),
         };

@@ -15,7 +15,7 @@ use super::region::{RegionArgs, RegionMsg, RegionSupervisor};
 use super::status::{JobEnd, JobStatus};
 use super::views::Views;
 use crate::checkpoint::{self, Start};
-use crate::config::{Checkpoints, Pipes, Restart};
+use crate::config::{Checkpoints, Guarantee, Pipes, Restart};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::hook::{Hooks, Role};
@@ -51,6 +51,7 @@ pub(crate) struct Common {
     pub(crate) hasher: KeyHasher,
     pub(crate) restart: Restart,
     pub(crate) pipes: Pipes,
+    pub(crate) guarantee: Guarantee,
     pub(crate) epoch: u64,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) status: Arc<JobStatus>,

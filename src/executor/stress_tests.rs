@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use super::{Driver, Executor, Pool, build_runtime, drive};
 use crate::channel::{Bell, EdgeSender, LaneSender, SendError, edge, lane};
+use crate::config::Guarantee;
 use crate::frame::{Batch, Close, Frame, InputState};
-use crate::gate::{Intake, Steps};
+use crate::gate::{GateStart, Intake, Steps};
 use crate::hook::Hooks;
 use crate::ids::{Attempt, CheckpointId, TaskId};
 use crate::metrics::Longest;
@@ -163,7 +164,8 @@ fn run(workers: usize, steps: usize, n: u64) {
     let counted = Arc::new(AtomicU64::new(0));
     let (say, told) = channel();
     let tell = move |word| drop(say.send(word));
-    let gate = Gated::new(Intake::new(vec![rx], Timestamp::NONE, &Hooks::default()), Box::new(Count(counted.clone())));
+    let begin = GateStart { floor: Timestamp::NONE, guarantee: Guarantee::default() };
+    let gate = Gated::new(Intake::new(vec![rx], begin, &Hooks::default()), Box::new(Count(counted.clone())));
     let receiver = start(&pool, steps, 1, at_receiver, Box::new(gate), tell.clone());
     let pump = Pump { edge: tx, held: None, next: 0, n };
     let sender = start(&pool, steps, 0, at_sender, Box::new(pump), tell);

@@ -41,7 +41,7 @@ pub(crate) enum Step {
 /// What an event asks for, in order: at most two steps.
 #[must_use = "a step that is not taken leaves the tasks behind this one waiting"]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Steps([Option<Step>; 2]);
+pub(crate) struct Steps(pub(super) [Option<Step>; 2]);
 
 impl Steps {
     pub(super) const NONE: Steps = Steps([None, None]);

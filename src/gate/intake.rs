@@ -3,10 +3,12 @@
 //! Always: a blocked edge is not read; no record is handed out before every edge has said its state; a frame's closing mark counts
 //! only once its records have been taken, and the watermarks in it are already the merged ones. Called by the task that owns it.
 
-use super::alignment::{Alignment, Steps};
+use super::alignment::Steps;
+use super::barriers::Barriers;
 use super::frontier::{Frontier, Output};
 use super::watch::Watch;
 use crate::channel::{EdgeReceiver, Received, Spent};
+use crate::config::Guarantee;
 use crate::frame::{Batch, Close, InputState};
 use crate::hook::Hooks;
 use crate::ids::CheckpointId;
@@ -28,19 +30,27 @@ pub(crate) enum Arrival {
 pub(crate) enum Closing {
     /// Nothing.
     Open,
-    /// To do as the alignment says.
+    /// What is to be done about it.
     Barrier(Steps),
     /// To do as the frontier says.
     State(Option<Output>),
-    /// An edge has ended: first what the frontier says, then what the alignment says.
+    /// An edge has ended: first what the frontier says, then what is to be done about barriers.
     Ended(Option<Output>, Steps),
+}
+
+/// How a gate begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GateStart {
+    /// The watermark that was merged before the restart.
+    pub(crate) floor: Timestamp,
+    pub(crate) guarantee: Guarantee,
 }
 
 /// All input edges of a task.
 #[derive(Debug)]
 pub(crate) struct Intake<T> {
     edges: Vec<EdgeReceiver<T>>,
-    alignment: Alignment,
+    barriers: Barriers,
     frontier: Frontier,
     /// The edge that is looked at next.
     next: usize,
@@ -53,13 +63,13 @@ pub(crate) struct Intake<T> {
 }
 
 impl<T> Intake<T> {
-    /// Over these edges; `floor` is the watermark that was merged before the restart.
-    pub(crate) fn new(edges: Vec<EdgeReceiver<T>>, floor: Timestamp, hooks: &Hooks) -> Self {
+    /// Over these edges.
+    pub(crate) fn new(edges: Vec<EdgeReceiver<T>>, start: GateStart, hooks: &Hooks) -> Self {
         let n = edges.len();
         Intake {
             edges,
-            alignment: Alignment::new(n),
-            frontier: Frontier::new(n, floor),
+            barriers: Barriers::new(start.guarantee, n),
+            frontier: Frontier::new(n, start.floor),
             next: 0,
             ended: 0,
             current: None,
@@ -101,7 +111,7 @@ impl<T> Intake<T> {
     }
 
     fn is_blocked(&self, edge: usize) -> bool {
-        self.alignment.is_blocked(edge) && !self.watch.as_ref().is_some_and(|watch| watch.unblocks())
+        self.barriers.is_blocked(edge) && !self.watch.as_ref().is_some_and(|watch| watch.unblocks())
     }
 
     fn begin(&mut self, edge: usize, mut batch: Batch<T>, close: Close) {
@@ -129,20 +139,20 @@ impl<T> Intake<T> {
         }
         match close {
             Close::Open => Closing::Open,
-            Close::Barrier(id) => Closing::Barrier(self.alignment.barrier(edge, id)),
-            Close::CancelBarrier(id) => Closing::Barrier(self.alignment.cancel(id)),
+            Close::Barrier(id) => Closing::Barrier(self.barriers.barrier(edge, id)),
+            Close::CancelBarrier(id) => Closing::Barrier(self.barriers.cancel(edge, id)),
             Close::State(InputState::Active(watermark)) => Closing::State(self.frontier.active(edge, watermark)),
             Close::State(InputState::Idle) => Closing::State(self.frontier.idle(edge)),
             Close::End => {
                 self.ended += 1;
-                Closing::Ended(self.frontier.ended(edge), self.alignment.ended(edge))
+                Closing::Ended(self.frontier.ended(edge), self.barriers.ended(edge))
             }
         }
     }
 
     /// The coordinator gave a checkpoint up.
     pub(crate) fn aborted(&mut self, id: CheckpointId) -> Steps {
-        self.alignment.aborted(id)
+        self.barriers.aborted(id)
     }
 
     /// Whether every edge has ended.

@@ -8,14 +8,16 @@
 mod alignment;
 #[cfg(test)]
 mod alignment_tests;
+mod barriers;
 mod frontier;
 #[cfg(test)]
 mod frontier_tests;
 mod intake;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod model;
+mod tracking;
 mod watch;
 
 pub(crate) use alignment::{AbortReason, Alignment, Step, Steps};
 pub(crate) use frontier::{Frontier, Output};
-pub(crate) use intake::{Arrival, Closing, Intake};
+pub(crate) use intake::{Arrival, Closing, GateStart, Intake};

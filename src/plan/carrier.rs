@@ -11,13 +11,12 @@ use crate::channel::{Bell, EdgeReceiver, EdgeSender, edge};
 use crate::config::Pipes;
 use crate::error::BoxError;
 use crate::frame::Keyed;
-use crate::gate::Intake;
+use crate::gate::{GateStart, Intake};
 use crate::hook::Hooks;
 use crate::key::{Key, KeyGroups};
 use crate::operator::{Next, Port as OutPort, side_port};
 use crate::output::{Exchange, Forward, Hash, Rebalance};
 use crate::task::{Gated, Head};
-use crate::time::Timestamp;
 
 /// A link whose type the plan does not know.
 pub(crate) type AnyLink = Box<dyn Any + Send>;
@@ -55,7 +54,7 @@ pub(crate) trait Carrier: Send + Sync {
     fn exchange(&self, edges: Vec<AnyEnd>, groups: KeyGroups, first: usize) -> Result<AnyLink, BoxError>;
 
     /// The head of a task over edges, in front of a chain.
-    fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink, hooks: &Hooks) -> Result<Box<dyn Head>, BoxError>;
+    fn gate(&self, edges: Vec<AnyEnd>, start: GateStart, chain: AnyLink, hooks: &Hooks) -> Result<Box<dyn Head>, BoxError>;
 
     /// A stage that checks, in front of the link of an operator.
     fn checked(&self, link: AnyLink, watch: Watch) -> Result<AnyLink, BoxError>;
@@ -92,12 +91,12 @@ fn typed_edge<T: Send + 'static>(pipes: Pipes, sender: Bell, receiver: Bell) -> 
 
 fn typed_gate<T: Send + 'static>(
     edges: Vec<AnyEnd>,
-    floor: Timestamp,
+    start: GateStart,
     chain: AnyLink,
     hooks: &Hooks,
 ) -> Result<Box<dyn Head>, BoxError> {
     let edges: Vec<EdgeReceiver<T>> = take_all(edges)?;
-    Ok(Box::new(Gated::new(Intake::new(edges, floor, hooks), unlink(chain)?)))
+    Ok(Box::new(Gated::new(Intake::new(edges, start, hooks), unlink(chain)?)))
 }
 
 fn typed_checked<T: Send + 'static>(checked: AnyLink, watch: Watch) -> Result<AnyLink, BoxError> {
@@ -124,8 +123,8 @@ impl<T: Clone + Send + 'static> Carrier for PlainCarrier<T> {
         })
     }
 
-    fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink, hooks: &Hooks) -> Result<Box<dyn Head>, BoxError> {
-        typed_gate::<T>(edges, floor, chain, hooks)
+    fn gate(&self, edges: Vec<AnyEnd>, start: GateStart, chain: AnyLink, hooks: &Hooks) -> Result<Box<dyn Head>, BoxError> {
+        typed_gate::<T>(edges, start, chain, hooks)
     }
 
     fn checked(&self, link: AnyLink, watch: Watch) -> Result<AnyLink, BoxError> {
@@ -152,8 +151,8 @@ impl<K: Key, T: Clone + Send + 'static> Carrier for KeyedCarrier<K, T> {
         Ok(link::<Keyed<K, T>>(Box::new(Exchange::new(edges, Hash::new(groups, owners)))))
     }
 
-    fn gate(&self, edges: Vec<AnyEnd>, floor: Timestamp, chain: AnyLink, hooks: &Hooks) -> Result<Box<dyn Head>, BoxError> {
-        typed_gate::<Keyed<K, T>>(edges, floor, chain, hooks)
+    fn gate(&self, edges: Vec<AnyEnd>, start: GateStart, chain: AnyLink, hooks: &Hooks) -> Result<Box<dyn Head>, BoxError> {
+        typed_gate::<Keyed<K, T>>(edges, start, chain, hooks)
     }
 
     fn checked(&self, link: AnyLink, watch: Watch) -> Result<AnyLink, BoxError> {

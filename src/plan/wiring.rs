@@ -13,8 +13,9 @@ use super::flow::{NodeId, NodeKind};
 use super::opening::{Opening, OperatorMetrics, TaskContext};
 use crate::chain::Watch;
 use crate::channel::{Bell, LaneReceiver, LaneSender, lane};
-use crate::config::Pipes;
+use crate::config::{Guarantee, Pipes};
 use crate::error::{BoxError, Error, Result, chain_text};
+use crate::gate::GateStart;
 use crate::hook::{Callback, Canary, Hooks};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::key::KeyHasher;
@@ -22,7 +23,7 @@ use crate::metrics::Longest;
 use crate::operator::{OpId, Sides, Work};
 use crate::snapshot::RestoredOperator;
 use crate::task::{Command, Head, Report, Task, TaskParts};
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 /// What an attempt of the job has in common.
 #[derive(Clone, Debug)]
@@ -34,6 +35,7 @@ pub(crate) struct AttemptContext {
     pub(crate) metrics: Arc<BTreeMap<Uid, OperatorMetrics>>,
     pub(crate) longest_step: Longest,
     pub(crate) pipes: Pipes,
+    pub(crate) guarantee: Guarantee,
     /// The checkpoint that is restored.
     pub(crate) restored: Option<CheckpointId>,
     pub(crate) hooks: Hooks,
@@ -137,11 +139,12 @@ impl Building<'_> {
                 make(opening)
             });
         }
-        let floor = plan.uid(head).and_then(|uid| self.restored.get(uid)).map_or(crate::time::Timestamp::NONE, |r| r.watermark);
+        let floor = plan.uid(head).and_then(|uid| self.restored.get(uid)).map_or(Timestamp::NONE, |r| r.watermark);
+        let start = GateStart { floor, guarantee: self.context.guarantee };
         let chain = self.link(head)?;
         let input = node.inputs.first().ok_or_else(missing)?;
         let port = plan.node(input.from).and_then(|from| from.ports.get(input.port)).ok_or_else(missing)?;
-        self.guarded(head, || port.carrier.gate(inputs, floor, chain, &self.context.hooks))
+        self.guarded(head, || port.carrier.gate(inputs, start, chain, &self.context.hooks))
     }
 
     /// The link of a node, in front of everything behind it.

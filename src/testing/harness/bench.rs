@@ -13,7 +13,7 @@ use super::hand_clock::HandClock;
 use super::taken::TakenSnapshot;
 use crate::actor::{Origin, RestorePoint, Wanted, prepare_parts, to_snapshot};
 use crate::channel::LaneSender;
-use crate::config::Pipes;
+use crate::config::{Guarantee, Pipes};
 use crate::error::{Error, Result};
 use crate::executor::{Driver, Ending};
 use crate::hook::Hooks;
@@ -103,6 +103,7 @@ impl Bench {
             metrics: Arc::new(plan.uids.iter().map(|uid| (uid.clone(), OperatorMetrics::default())).collect()),
             longest_step: Longest::default(),
             pipes: Pipes::default(),
+            guarantee: Guarantee::default(),
             restored,
             hooks: hooks.clone(),
         };
