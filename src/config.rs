@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::error::{Error, Result};
 
+mod document;
 mod restart;
 
 pub(crate) use restart::RestartPolicy;
@@ -62,7 +65,8 @@ pub(crate) const VIEWS_BYTES: u64 = 256 << 20;
 pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(180);
 
 /// How often a record counts, whatever fails.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Guarantee {
     #[default]
     ExactlyOnce,
@@ -74,7 +78,22 @@ pub(crate) enum Guarantee {
 /// ```
 /// use tidegate::{Checkpoints, secs};
 /// let checkpoints = Checkpoints::every(secs(5)).min_pause(secs(1)).timeout(secs(60)).retain(3);
+///
+/// // The same from a service's configuration, each field by the name of its method; what is left out is the default. Times are texts
+/// // with their units.
+/// # #[derive(serde::Deserialize)] struct Config { checkpoints: Checkpoints }
+/// let config: Config = toml::from_str(r#"
+///     [checkpoints]
+///     interval = "5s"
+///     min-pause = "1s"
+///     timeout = "1m"
+///     retain = 3
+/// "#)?;
+/// assert_eq!(config.checkpoints, checkpoints);
+/// # Ok::<(), toml::de::Error>(())
 /// ```
+///
+/// The other fields: `guarantee` (`exactly-once` or `at-least-once`), `max-concurrent`, `tolerable-failures`, `keep-views` (bytes).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoints {
     interval: Option<Duration>,

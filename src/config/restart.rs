@@ -20,6 +20,19 @@ use crate::error::{Error, Result};
 /// let ever_slower: Restart = ExponentialDelay::from(millis(100)).up_to(secs(30)).reset_after(hours(1)).into();
 /// let own = Restart::custom(|failure| (failure.ran > secs(60)).then_some(secs(1)));
 /// ```
+///
+/// In a service's configuration, a strategy goes by its name, and its fields by those of its methods: `never`; `fixed-delay` with
+/// `restarts` and `delay`; `failure-rate` with `failures`, `per` and `delay`; `exponential-delay` with any of `initial`, `up-to`,
+/// `multiplier`, `jitter`, `reset-after` and `at-most`.
+///
+/// ```
+/// let restart: tidegate::Restart = toml::from_str(r#"
+///     strategy = "exponential-delay"
+///     initial = "100ms"
+///     up-to = "30s"
+/// "#)?;
+/// # Ok::<(), toml::de::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Restart(pub(crate) RestartPolicy);
 
