@@ -8,8 +8,8 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::{Deserializer, Error as _, IntoDeserializer, value};
-use serde::{Deserialize, de};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, value};
 
 use super::restart::{ExponentialDelay, Restart};
 use super::{Checkpoints, Guarantee};
@@ -188,6 +188,8 @@ impl<'de> Deserialize<'de> for Restart {
 
 #[cfg(test)]
 mod tests {
+    use serde::de::{DeserializeOwned, IntoDeserializer};
+
     use super::*;
     use crate::config::restart::RestartPolicy;
     use crate::time::{hours, millis, minutes, secs};
@@ -211,7 +213,7 @@ mod tests {
     }
 
     /// What the environment gives: texts.
-    fn of_texts<T: de::DeserializeOwned>(fields: &[(&str, &str)]) -> Result<T, value::Error> {
+    fn of_texts<T: DeserializeOwned>(fields: &[(&str, &str)]) -> Result<T, value::Error> {
         T::deserialize(value::MapDeserializer::<_, value::Error>::new(
             fields
                 .iter()
