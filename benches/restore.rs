@@ -30,6 +30,8 @@ fn main() {
         args.keys = 10_000_000;
     }
     for &p in &args.p {
+        let encode = median((0..args.runs).map(|_| encode(args.keys)).collect());
+        println!("median workload=encode engine=by-hand keys={} seconds={encode:.4}", args.keys);
         let bare = median((0..args.runs).map(|_| bare(p, args.keys)).collect());
         println!("median workload=restore engine=by-hand from=files p={p} keys={} seconds={bare:.4}", args.keys);
         let views = Checkpoints::manual().keep_views(16 << 30);
@@ -214,6 +216,21 @@ fn bare(p: usize, keys: u64) -> f64 {
     });
     let took = begun.elapsed().as_secs_f64();
     assert_eq!(maps.iter().map(HashMap::len).sum::<usize>() as u64, keys);
+    took
+}
+
+/// What any program has to do to write them: encode all pairs, on one core, into memory. In seconds.
+fn encode(keys: u64) -> f64 {
+    let map: HashMap<u64, u64, foldhash::fast::FixedState> = (0..keys).map(|key| (by_hand::mix(key), 1)).collect();
+    let begun = Instant::now();
+    let mut bytes = Vec::new();
+    for (key, value) in &map {
+        let mut serializer = rmp_serde::Serializer::new(&mut bytes);
+        key.serialize(&mut serializer).expect("a key");
+        value.serialize(&mut serializer).expect("a count");
+    }
+    let took = begun.elapsed().as_secs_f64();
+    assert!(bytes.len() as u64 > keys);
     took
 }
 
