@@ -58,7 +58,7 @@ mod connector;
 pub mod testing;
 
 pub use api::{Job, KeyedStream, OnError, Record, SinkRef, SourceStream, Store, Stream, WindowedStream};
-pub use chain::DeadLetter;
+pub use chain::{DeadLetter, Summand};
 pub use config::{Checkpoints, Restart};
 #[cfg(feature = "files")]
 pub use connector::{CsvFile, CsvFiles, FilePosition, LineFile, LineFiles, PartFiles};
