@@ -130,6 +130,7 @@ fn open_process<O: KeyedOperator>(
         attempt: opening.context.attempt,
         index: opening.context.task.index,
         parallelism: opening.context.parallelism,
+        checkpoint: opening.context.restored,
         restored: !opening.restored.states.states.is_empty(),
     };
     let stored = opening.restored.states.take(TIMERS);

@@ -333,6 +333,7 @@ fn opening(next: crate::plan::AnyLink, sides: Sides, restored: Option<RestoredOp
             task: TaskId { chain: 1, index: 0 },
             parallelism: 1,
             attempt: Attempt { epoch: 1, n: 2 },
+            restored: None,
             groups: KeyGroups::new(8),
             hasher: HASHER,
         },

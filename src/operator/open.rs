@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::side::{Side, SideOutput, Sides};
 use crate::error::{BoxError, Error, Result};
-use crate::ids::Attempt;
+use crate::ids::{Attempt, CheckpointId};
 use crate::key::Key;
 use crate::state::{KeyedState, ValueState};
 
@@ -20,7 +20,9 @@ pub(crate) struct Instance {
     pub(crate) attempt: Attempt,
     pub(crate) index: u32,
     pub(crate) parallelism: u32,
-    /// Whether a checkpoint knows the operator.
+    /// The checkpoint that the attempt begins from.
+    pub(crate) checkpoint: Option<CheckpointId>,
+    /// Whether it knows the operator.
     pub(crate) restored: bool,
 }
 
@@ -67,9 +69,14 @@ impl<'a, K: Key> OpenContext<'a, K> {
         self.sides.open(output)
     }
 
-    /// Whether the operator goes on from a checkpoint; else it begins.
+    /// Whether the operator goes on from a checkpoint; else it begins: because the job does, or because it is new in the job.
     pub fn is_restored(&self) -> bool {
         self.instance.restored
+    }
+
+    /// The checkpoint that the job goes on from in this attempt, whether or not it knows this operator. None where the job begins.
+    pub fn restored_checkpoint(&self) -> Option<CheckpointId> {
+        self.instance.checkpoint
     }
 
     /// Which attempt of the job this is.

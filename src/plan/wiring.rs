@@ -222,6 +222,7 @@ impl Building<'_> {
                 task: self.task,
                 parallelism: chain.parallelism,
                 attempt: self.context.attempt,
+                restored: self.context.restored,
                 groups: plan.groups,
                 hasher: self.context.hasher,
             },

@@ -244,7 +244,7 @@ impl Region {
         }
         self.actions.push(Action::ReportDown);
         self.cancel_tasks(now);
-        self.state = match self.restarts.failed() {
+        self.state = match self.restarts.failed(&cause) {
             Decision::RestartIn(delay) => {
                 self.actions.push(Action::ReportRestart { cause, restarts: self.restarts.granted() });
                 State::Restarting { not_before: now.plus(delay), point: None }
