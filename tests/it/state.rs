@@ -136,7 +136,7 @@ fn c19_state_that_may_be_lost_is_logged_and_gone_from_the_next_checkpoint_on() {
     let sim = Simulation::new(19);
     let out = sim.sink();
     let describe = |uid: &str, script: Scripted<u64>| {
-        let job = Job::new("job").store(sim.disk().store()).allow_lost_state(["counts", "never there"]);
+        let job = Job::new("job").store(sim.disk().store()).allow_lost_state(["counts", "renamed", "never there"]);
         job.source("numbers", script).key_by(|n| n % 7).count().uid(uid).sink("out", out.clone());
         job
     };
