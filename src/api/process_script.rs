@@ -335,6 +335,7 @@ fn opening(next: crate::plan::AnyLink, sides: Sides, restored: Option<RestoredOp
             attempt: Attempt { epoch: 1, n: 2 },
             groups: KeyGroups::new(8),
             hasher: HASHER,
+            opened: Timestamp::from_millis(0),
         },
         operator: OpId(0),
         uid: Uid::new("probe"),

@@ -46,7 +46,7 @@ pub(crate) trait Folding: Send + Sync + 'static {
 }
 
 /// Keeps a folding's accumulators.
-pub(crate) struct Fold<K, F: Folding> {
+pub(crate) struct Fold<K: 'static, F: Folding> {
     operator: OpId,
     uid: Uid,
     folding: Arc<F>,
@@ -76,7 +76,7 @@ impl<K: Key, F: Folding> Fold<K, F> {
         mut restored: RestoredStates,
         next: Next<(K, F::Out)>,
     ) -> Result<Self> {
-        let descriptor = StateDescriptor { name: ACCUMULATORS.into(), kind: StateKind::Value, version: 1 };
+        let descriptor = StateDescriptor::new(ACCUMULATORS, StateKind::Value, 1);
         let (found, kept) = restored.take(ACCUMULATORS).unwrap_or_else(|| (descriptor.clone(), Kept::NOTHING));
         found.expect(&descriptor)?;
         let table = read_table(ACCUMULATORS, kept, groups, owned.clone(), &hasher)?;

@@ -224,6 +224,7 @@ impl Building<'_> {
                 attempt: self.context.attempt,
                 groups: plan.groups,
                 hasher: self.context.hasher,
+                opened: self.context.clock.wall(),
             },
             operator: OpId(operator),
             next,

@@ -38,7 +38,7 @@ where
 {
     match kept.view::<DescribedView<K, V>>().filter(|kept| kept.view.is_of(groups, &owned)) {
         Some(kept) => Ok(KeyedTable::of_view(&kept.view, KeyHasher::clone(hasher))),
-        None => read_table(name, blocks(name, kept)?, groups, owned, hasher),
+        None => read_table(name, blocks(name, kept)?, groups, owned, hasher, |_, value| Some(value)),
     }
 }
 
@@ -50,16 +50,19 @@ pub(super) fn blocks(name: &str, kept: Kept) -> Result<Vec<Block>> {
     })
 }
 
-fn read_table<K, V>(
+/// The table of what `make` makes of the entries, each with its key's hash; those that are nothing are left out.
+pub(super) fn read_table<K, W, V>(
     name: &str,
     blocks: Vec<Block>,
     groups: KeyGroups,
     owned: Range<u16>,
     hasher: &KeyHasher<K>,
+    make: impl Fn(u64, W) -> Option<V>,
 ) -> Result<KeyedTable<K, V>>
 where
     K: Clone + Eq + DeserializeOwned,
-    V: Clone + DeserializeOwned,
+    W: DeserializeOwned,
+    V: Clone,
 {
     let mut expected = BTreeMap::new();
     for block in &blocks {
@@ -67,9 +70,11 @@ where
     }
     let expected = |group| expected.get(&Some(group)).copied().unwrap_or(0);
     let mut table = KeyedTable::with_room(groups, owned.clone(), KeyHasher::clone(hasher), expected);
-    Keyed { name, groups, owned, hasher }.entries(blocks, |hash, key, value| match table.insert(hash, &key, value) {
-        None => Ok(()),
-        Some(_) => Err("its key was there before".into()),
+    Keyed { name, groups, owned, hasher }.entries(blocks, |hash, key, value| {
+        match make(hash, value).and_then(|value| table.insert(hash, &key, value)) {
+            None => Ok(()),
+            Some(_) => Err("its key was there before".into()),
+        }
     })?;
     Ok(table)
 }

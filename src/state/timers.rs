@@ -42,7 +42,7 @@ pub(crate) struct Timers<K> {
 }
 
 fn descriptor() -> StateDescriptor {
-    StateDescriptor { name: TIMERS.into(), kind: StateKind::Timers, version: VERSION }
+    StateDescriptor::new(TIMERS, StateKind::Timers, VERSION)
 }
 
 impl<K: Clone + Eq> Timers<K> {

@@ -31,6 +31,14 @@ pub(crate) enum StateKind {
     Window,
     /// An operator's list of items, dealt out anew when the parallelism changes.
     List,
+    /// Keyed: a list for each key, written as an array.
+    KeyedList,
+    /// Keyed: a map for each key, written as a map, or as an array of pairs where its keys are no strings.
+    Map,
+    /// Keyed: what the values of each key were reduced to.
+    Reducing,
+    /// Keyed: the accumulator of each key.
+    Aggregating,
 }
 
 /// What identifies and describes one state of an operator.
@@ -42,15 +50,29 @@ pub(crate) struct StateDescriptor {
     pub(crate) kind: StateKind,
     /// The schema version of its values.
     pub(crate) version: u32,
+    /// Whether each value, each element of a list and each value of a map is written as an array of the time at which it was
+    /// written, in milliseconds, and itself: for states with a time to live.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) stamped: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl StateDescriptor {
-    /// Checks that this stored state is the one that was registered.
+    /// Of a state whose entries have no times.
+    pub(crate) fn new(name: &str, kind: StateKind, version: u32) -> Self {
+        StateDescriptor { name: name.into(), kind, version, stamped: false }
+    }
+
+    /// Checks that this stored state is the one that was registered. Whether it has times is no matter: they are added or left out.
     ///
     /// # Errors
     /// [`Error::StateMismatch`] where kind or version differ.
     pub(crate) fn expect(&self, registered: &StateDescriptor) -> Result<()> {
-        if self == registered {
+        if (&self.name, self.kind, self.version) == (&registered.name, registered.kind, registered.version) {
             return Ok(());
         }
         Err(Error::StateMismatch {
