@@ -136,6 +136,7 @@ fn open_process<O: KeyedOperator>(
     let stored = opening.restored.states.take(TIMERS);
     let timers = Timers::new(opening.context.groups, opening.owned(), &key_hash(opening), stored)?;
     let mut states = keyed_state(opening);
+    states.at(opening.context.opened);
     let operator = factory(&mut OpenContext::new(&mut states, &mut opening.sides, instance))?;
     let keyed = KeyedParts { states, timers, watermark: opening.restored.watermark };
     Ok(Process::new(opening.operator, opening.uid.clone(), operator, keyed))

@@ -336,6 +336,7 @@ fn opening(next: crate::plan::AnyLink, sides: Sides, restored: Option<RestoredOp
             restored: None,
             groups: KeyGroups::new(8),
             hasher: HASHER,
+            opened: Timestamp::from_millis(0),
         },
         operator: OpId(0),
         uid: Uid::new("probe"),

@@ -48,7 +48,7 @@ pub(crate) trait Folding: Send + Sync + 'static {
 }
 
 /// Keeps a folding's accumulators.
-pub(crate) struct Fold<K, F: Running> {
+pub(crate) struct Fold<K: 'static, F: Running> {
     operator: OpId,
     uid: Uid,
     folding: Arc<F>,
@@ -80,7 +80,7 @@ impl<K: Key, F: Running> Fold<K, F> {
         mut restored: RestoredStates,
         next: Next<(K, F::Out)>,
     ) -> Result<Self> {
-        let descriptor = StateDescriptor { name: ACCUMULATORS.into(), kind: StateKind::Value, version: 1 };
+        let descriptor = StateDescriptor::new(ACCUMULATORS, StateKind::Value, 1).keyed_by::<K>();
         let (found, kept) = restored.take(ACCUMULATORS).unwrap_or_else(|| (descriptor.clone(), Kept::NOTHING));
         found.expect(&descriptor)?;
         let table = read_table(ACCUMULATORS, kept, groups, owned.clone(), &hasher)?;

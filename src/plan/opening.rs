@@ -11,6 +11,7 @@ use crate::key::{KeyGroups, KeyHasher};
 use crate::metrics::Counter;
 use crate::operator::{Next, OpId, Sides};
 use crate::snapshot::RestoredOperator;
+use crate::time::Timestamp;
 
 /// What all operators of a task share.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct TaskContext {
     pub(crate) restored: Option<CheckpointId>,
     pub(crate) groups: KeyGroups,
     pub(crate) hasher: KeyHasher,
+    /// The wall time at which it is opened.
+    pub(crate) opened: Timestamp,
 }
 
 /// What an operator counts, over all its instances.

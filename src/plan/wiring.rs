@@ -225,6 +225,7 @@ impl Building<'_> {
                 restored: self.context.restored,
                 groups: plan.groups,
                 hasher: self.context.hasher,
+                opened: self.context.clock.wall(),
             },
             operator: OpId(operator),
             next,

@@ -6,7 +6,6 @@
 
 use std::any::type_name;
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::codec::{self, Reader, outline, shape_of};
@@ -67,7 +66,6 @@ pub struct Versions<V> {
 
 impl Versions<()> {
     /// Version 1 is `V`.
-    #[expect(clippy::new_ret_no_self, reason = "the type of the first version is named by the call")]
     pub fn first<V: Stored>() -> Versions<V> {
         Versions::beginning_at(1)
     }
@@ -191,5 +189,58 @@ fn value_of(block: &Block, stamped: bool) -> Option<String> {
 impl<V> fmt::Debug for Versions<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Versions").field("oldest", &self.oldest).field("known", &self.paths.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::KeyGroup;
+    use crate::state::StateKind;
+
+    fn block(write: impl Fn(&mut Vec<u8>)) -> Vec<Block> {
+        let mut bytes = Vec::new();
+        codec::encode(&7u64, &mut bytes).unwrap();
+        write(&mut bytes);
+        vec![Block { group: Some(KeyGroup(3)), entries: 1, bytes }]
+    }
+
+    fn stored(version: u32, stamped: bool) -> StateDescriptor {
+        StateDescriptor { stamped, ..StateDescriptor::new("x", StateKind::Value, version) }
+    }
+
+    fn versions() -> Versions<String> {
+        Versions::first::<u64>().then(|old| old as i64 - 100).then(|old| old.to_string())
+    }
+
+    #[test]
+    fn a_value_goes_through_every_version_from_its_own() {
+        assert_eq!(versions().newest(), 3);
+        let newest = block(|out| codec::encode("-95", out).unwrap());
+        let first = block(|out| codec::encode(&5u64, out).unwrap());
+        assert_eq!(versions().upgrade(&stored(1, false), first).unwrap(), newest);
+        let second = block(|out| codec::encode(&-95i64, out).unwrap());
+        assert_eq!(versions().upgrade(&stored(2, false), second).unwrap(), newest);
+        assert_eq!(versions().upgrade(&stored(3, false), newest.clone()).unwrap(), newest);
+    }
+
+    #[test]
+    fn the_time_of_a_value_that_expires_stays_what_it_was() {
+        let first = block(|out| codec::encode(&(1_700_000_000_000u64, 5u64), out).unwrap());
+        let newest = block(|out| codec::encode(&(1_700_000_000_000u64, "-95"), out).unwrap());
+        assert_eq!(versions().upgrade(&stored(1, true), first).unwrap(), newest);
+        let without = block(|out| codec::encode(&5u64, out).unwrap());
+        let error = versions().upgrade(&stored(1, true), without).unwrap_err().to_string();
+        assert!(error.contains("it has no time"), "{error}");
+    }
+
+    #[test]
+    fn a_version_that_is_not_known_is_refused_whatever_it_holds() {
+        for version in [0, 4, u32::MAX] {
+            let error = versions().upgrade(&stored(version, false), Vec::new()).unwrap_err().to_string();
+            assert!(error.contains(&format!("stored in version {version}, and is registered in version 3")), "{error}");
+        }
+        let later = Versions::beginning_at::<u64>(u32::MAX);
+        assert_eq!(later.newest(), u32::MAX);
     }
 }
