@@ -158,17 +158,22 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether it comes again at every restart: state that does not fit the flow, or what a user has marked as [`Fatal`].
-    pub(crate) fn is_fatal(&self) -> bool {
-        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(error) = next {
-            if error.is::<Fatal>() || matches!(error.downcast_ref(), Some(Error::StateMismatch { .. })) {
-                return true;
-            }
-            next = error.source();
+    /// Whether it would come again at every restart: the stored state will not fit the flow any better, and what a user has marked as
+    /// [`Fatal`] is.
+    pub(crate) fn is_for_good(&self) -> bool {
+        match self {
+            Error::StateMismatch { .. } => true,
+            Error::RestartsExhausted { cause, .. } => cause.is_for_good(),
+            Error::Operator { source, .. } => for_good_within(&**source),
+            _ => false,
         }
-        false
     }
+}
+
+/// Whether a user's error is for good, or comes from one that is.
+fn for_good_within(error: &(dyn std::error::Error + 'static)) -> bool {
+    let ours = error.is::<Fatal>() || error.downcast_ref::<Error>().is_some_and(Error::is_for_good);
+    ours || error.source().is_some_and(for_good_within)
 }
 
 fn usable_text(usable: &[CheckpointId]) -> String {
@@ -213,4 +218,31 @@ pub(crate) fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mismatch() -> Error {
+        Error::StateMismatch { problem: "it is another".into(), advice: "take it".into() }
+    }
+
+    fn of_operator(error: BoxError) -> Error {
+        let cause = chain_text(&*error);
+        Error::Operator { operator: "counts".into(), task: "1.0".into(), callback: "open", cause, source: Arc::from(error) }
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the states cannot be registered")]
+    struct Wrapped(#[source] Error);
+
+    #[test]
+    fn state_that_does_not_fit_is_for_good_however_it_is_told() {
+        let exhausted = Error::RestartsExhausted { strategy: "never".into(), cause: Box::new(mismatch()) };
+        let told = [mismatch(), of_operator(mismatch().into()), of_operator(Wrapped(mismatch()).into()), exhausted];
+        assert!(told.iter().all(Error::is_for_good));
+        let others = [Error::Cancelled, of_operator("no such table".into()), of_operator(Wrapped(Error::Ended).into())];
+        assert!(!others.iter().any(Error::is_for_good));
+    }
 }

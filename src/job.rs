@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use crate::actor::{JobEnd, JobSpec, JobStatus, Launched, RootMsg, RootRef, launch, post};
+use crate::actor::{FirstAttempt, JobEnd, JobSpec, JobStatus, Launched, RootMsg, RootRef, launch, post};
 use crate::error::{Error, Result};
 use crate::executor::{Pool, build_runtime};
 use crate::ids::CheckpointId;
@@ -168,7 +168,12 @@ pub(crate) async fn start(spec: JobSpec, workers: Option<usize>) -> Result<JobHa
     let name = format!("tidegate-{}", spec.name);
     let thread = std::thread::Builder::new().name(name).spawn(move || run(spec, workers, tell));
     thread.map_err(|error| Error::Engine(format!("the job's thread could not be started: {error}")))?;
-    told.await.unwrap_or_else(|_| Err(Error::Engine("the job's thread died while it started".into())))
+    let job = told.await.unwrap_or_else(|_| Err(Error::Engine("the job's thread died while it started".into())))?;
+    match job.status.first_attempts.outcome().await {
+        // Once it is over, all that it held is free again.
+        FirstAttempt::Refused => job.wait().await.map(|_| job),
+        FirstAttempt::UnderWay | FirstAttempt::Made => Ok(job),
+    }
 }
 
 /// The runtime of the job's thread, and the workers beside it.

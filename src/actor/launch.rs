@@ -34,6 +34,8 @@ pub(crate) struct JobSpec {
     pub(crate) checkpoints: Option<Checkpoints>,
     pub(crate) store: Option<Arc<dyn StoreBackend>>,
     pub(crate) restart: Restart,
+    /// Operators whose state may be lost where the flow has them no more.
+    pub(crate) may_be_lost: BTreeSet<Uid>,
     pub(crate) pipes: Pipes,
     /// The seed of the key hash at the very first start; drawn unless given.
     pub(crate) hash_seed: Option<u64>,
@@ -98,11 +100,11 @@ pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result
     let safety = Safety { checkpoints: spec.checkpoints.as_ref(), store: spec.store.is_some(), restart: &spec.restart };
     let mut plan = check(spec.flow, spec.parallelism, spec.max_parallelism, &safety)?;
     let metrics: BTreeMap<Uid, OperatorMetrics> = plan.uids.iter().map(|uid| (uid.clone(), OperatorMetrics::default())).collect();
-    let status = Arc::new(JobStatus::new(Arc::new(metrics)));
+    let status = Arc::new(JobStatus::new(Arc::new(metrics), plan.regions.len()));
     let options = JobOptions { max_parallelism: spec.max_parallelism, seed: spec.hash_seed };
     let beginning = match spec.store {
         None => without_store(&plan, &options),
-        Some(store) => match with_store(store, &spec.name, &options, &plan)? {
+        Some(store) => match with_store(store, &spec.name, &options, &spec.may_be_lost, &plan)? {
             Some(beginning) => beginning,
             None => {
                 status.ended(JobEnd::Finished);
@@ -146,7 +148,13 @@ fn without_store(plan: &Plan, options: &JobOptions) -> Beginning {
 }
 
 /// `None` where the job has finished.
-fn with_store(store: Arc<dyn StoreBackend>, job: &str, options: &JobOptions, plan: &Plan) -> Result<Option<Beginning>> {
+fn with_store(
+    store: Arc<dyn StoreBackend>,
+    job: &str,
+    options: &JobOptions,
+    may_be_lost: &BTreeSet<Uid>,
+    plan: &Plan,
+) -> Result<Option<Beginning>> {
     let store = JobStore::open(store, job, options)?;
     if store.finished()?.is_some() {
         return Ok(None);
@@ -158,7 +166,10 @@ fn with_store(store: Arc<dyn StoreBackend>, job: &str, options: &JobOptions, pla
     let latest = store.latest_for_good()?;
     if let Some(latest) = &latest {
         let flow: BTreeSet<Uid> = plan.uids.iter().cloned().collect();
-        latest.check_operators(&flow, false)?;
+        for uid in latest.check_operators(&flow, may_be_lost)? {
+            let checkpoint = latest.id();
+            tracing::warn!(job, %uid, %checkpoint, "the flow has this operator no more: its state is given up, as was allowed");
+        }
     }
     let epoch = store.next_epoch()?;
     let ids = store.reserve_ids()?;

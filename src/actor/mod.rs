@@ -12,6 +12,7 @@
 
 mod alarm;
 mod coordinator;
+mod first;
 mod hooked;
 mod keeper;
 mod launch;
@@ -29,6 +30,7 @@ mod views;
 #[cfg(feature = "testing")]
 pub(crate) use keeper::{prepare_parts, to_snapshot};
 pub(crate) use launch::{JobSpec, Launched, Safety, check, launch};
+pub(crate) use first::FirstAttempt;
 pub(crate) use post::post;
 #[cfg(feature = "testing")]
 pub(crate) use restore::{Origin, RestorePoint, Wanted};

@@ -112,6 +112,7 @@ impl RegionState {
     }
 
     fn act(&mut self, action: Action, myself: &ActorRef<RegionMsg>) -> Result<(), BoxError> {
+        self.args.common.status.first_attempts.note(self.args.id, &action);
         match action {
             Action::ReportDown => self.tell_coordinator(checkpoint::Event::RegionDown { region: self.args.id }),
             Action::StartTasks { attempt, point } => {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::first::FirstAttempts;
 use crate::error::Error;
 use crate::ids::{CheckpointId, Uid};
 use crate::metrics::{Counter, Longest, Times};
@@ -40,6 +41,8 @@ pub(crate) struct JobStatus {
     pub(crate) longest_step: Longest,
     /// The longest step of each interval that ended with a complete checkpoint.
     pub(crate) stops: Times,
+    /// What became of the first attempts.
+    pub(crate) first_attempts: FirstAttempts,
     /// The latest complete checkpoint, 0 for none.
     latest: AtomicU64,
     /// How the job ended, as soon as that is decided.
@@ -49,7 +52,8 @@ pub(crate) struct JobStatus {
 }
 
 impl JobStatus {
-    pub(crate) fn new(operators: Arc<BTreeMap<Uid, OperatorMetrics>>) -> Self {
+    /// Of a job with so many regions.
+    pub(crate) fn new(operators: Arc<BTreeMap<Uid, OperatorMetrics>>, regions: usize) -> Self {
         JobStatus {
             operators,
             checkpoints: Counter::default(),
@@ -60,6 +64,7 @@ impl JobStatus {
             checkpoint_bytes: Counter::default(),
             longest_step: Longest::default(),
             stops: Times::default(),
+            first_attempts: FirstAttempts::new(regions),
             latest: AtomicU64::new(0),
             decided: OnceLock::new(),
             end: watch::Sender::new(None),
@@ -98,6 +103,7 @@ impl JobStatus {
     pub(crate) fn publish(&self) {
         let unsaid = || JobEnd::Failed(Error::Engine("the job's actors are gone, and did not say how it ended".into()));
         self.end.send_replace(Some(self.decided.get().cloned().unwrap_or_else(unsaid)));
+        self.first_attempts.over();
     }
 
     /// How the job ended, once it has.

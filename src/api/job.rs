@@ -1,5 +1,6 @@
 //! The job: what a flow is described in, and how it is to run.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use super::wire::FlowRef;
 use crate::actor::{JobSpec, Safety, check};
 use crate::config::{Checkpoints, ExponentialDelay, Pipes, Restart};
 use crate::error::Result;
+use crate::ids::Uid;
 use crate::job::{JobHandle, start};
 use crate::snapshot::{DirectoryStore, MemoryStore, StoreBackend};
 use crate::source::Source;
@@ -45,6 +47,7 @@ pub struct Job {
     checkpoints: Option<Checkpoints>,
     store: Option<Store>,
     restart: Option<Restart>,
+    may_be_lost: BTreeSet<Uid>,
 }
 
 impl Job {
@@ -59,6 +62,7 @@ impl Job {
             checkpoints: None,
             store: None,
             restart: None,
+            may_be_lost: BTreeSet::new(),
         }
     }
 
@@ -105,6 +109,20 @@ impl Job {
         self
     }
 
+    /// Gives up the state of operators that the flow has no more, by their uids. Default: none.
+    ///
+    /// A checkpoint may hold state of an operator that is not in the flow: because it was taken out on purpose, or because its uid was
+    /// changed by mistake. The start is refused then, and says which uids they are; those that are named here are let go. Nothing of
+    /// them is in the next checkpoint: so even if the operator comes back, its state does not. Each such loss is logged as a warning.
+    /// A name that stays here after that does no harm, and does nothing for an operator that is in the flow.
+    ///
+    /// Positions of a source and output of a sink that is prepared and not committed are state as well.
+    #[must_use]
+    pub fn allow_lost_state<U: Into<String>>(mut self, uids: impl IntoIterator<Item = U>) -> Self {
+        self.may_be_lost.extend(uids.into_iter().map(|uid| Uid::new(uid.into())));
+        self
+    }
+
     /// Adds a source. `name` is its uid as well, unless one is given.
     pub fn source<S: Source>(&self, name: &str, source: S) -> SourceStream<S::Item>
     where
@@ -126,7 +144,8 @@ impl Job {
     /// Starts the job: from its latest checkpoint, or, where there is none, from the beginning. A job that has finished does
     /// nothing.
     ///
-    /// The job runs on threads of its own; the future may be awaited on any runtime.
+    /// The job runs on threads of its own; the future may be awaited on any runtime. It is ready when all operators of the first
+    /// attempt have read their state and are open, or when the attempt has failed and is to be made again.
     ///
     /// # Errors
     /// [`Error::InvalidFlow`](crate::Error::InvalidFlow) where the flow can't run, [`Error::Locked`](crate::Error::Locked) where
@@ -157,6 +176,7 @@ impl Job {
             max_parallelism: self.max_parallelism,
             checkpoints: self.checkpoints,
             store: self.store.map(|store| store.0),
+            may_be_lost: self.may_be_lost,
             pipes: Pipes::default(),
             hash_seed: None,
             hooks: crate::hook::Hooks::default(),

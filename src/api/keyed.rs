@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::stream::{Record, Stream, stepwise};
 use super::wire::plain_port;
-use crate::chain::{Ended, Fold, Folding, KeyedParts, Process};
+use crate::chain::{Ended, Fold, Folding, KeyedParts, Process, Running};
 use crate::error::BoxError;
 use crate::frame::Keyed;
 use crate::key::Key;
@@ -47,7 +47,8 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
         Stream::new(flow.clone(), node, 0)
     }
 
-    fn fold<F: Folding<In = T>>(&self, verb: &'static str, folding: F) -> Stream<(K, F::Out)>
+    /// Adds an operator that emits one record for each.
+    pub(super) fn fold<F: Running<In = T>>(&self, verb: &'static str, folding: F) -> Stream<(K, F::Out)>
     where
         F::Out: Clone,
     {
@@ -92,7 +93,24 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
         O: KeyedOperator<Key = K, In = T>,
         O::Out: Record,
     {
-        let stream = self.keyed("process", move |mut opening| {
+        let stream = self.operator("process", factory);
+        if let Some(node) = stream.flow.lock().node_mut(stream.node) {
+            node.name = Some(name.to_owned());
+        }
+        stream
+    }
+
+    /// Adds an operator that a factory makes.
+    pub(super) fn operator<O>(
+        &self,
+        verb: &'static str,
+        factory: impl Fn(&mut OpenContext<'_, K>) -> Result<O, BoxError> + Send + Sync + 'static,
+    ) -> Stream<O::Out>
+    where
+        O: KeyedOperator<Key = K, In = T>,
+        O::Out: Record,
+    {
+        self.keyed(verb, move |mut opening| {
             let next = opening.take_next()?;
             if opening.restored.ended {
                 let ended = Ended::<_, Keyed<K, T>, O::Out>::new(opening.uid.clone(), keyed_state::<K>(&mut opening));
@@ -100,11 +118,7 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
             }
             let process = open_process(&mut opening, &factory)?;
             Ok(stepwise(process, false, next, opening))
-        });
-        if let Some(node) = stream.flow.lock().node_mut(stream.node) {
-            node.name = Some(name.to_owned());
-        }
-        stream
+        })
     }
 }
 
@@ -116,11 +130,13 @@ fn open_process<O: KeyedOperator>(
         attempt: opening.context.attempt,
         index: opening.context.task.index,
         parallelism: opening.context.parallelism,
+        checkpoint: opening.context.restored,
         restored: !opening.restored.states.states.is_empty(),
     };
     let stored = opening.restored.states.take(TIMERS);
     let timers = Timers::new(opening.context.groups, opening.owned(), &key_hash(opening), stored)?;
     let mut states = keyed_state(opening);
+    states.at(opening.context.opened);
     let operator = factory(&mut OpenContext::new(&mut states, &mut opening.sides, instance))?;
     let keyed = KeyedParts { states, timers, watermark: opening.restored.watermark };
     Ok(Process::new(opening.operator, opening.uid.clone(), operator, keyed))

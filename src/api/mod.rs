@@ -10,6 +10,7 @@ mod on_error;
 mod process_script;
 #[cfg(test)]
 mod process_tests;
+mod short;
 mod sources;
 mod stream;
 mod windowed;

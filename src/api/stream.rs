@@ -266,6 +266,10 @@ impl<T: Record> Stream<T> {
     }
 
     /// Gives the operator that this stream comes from a uid: the stable name under which its state is kept.
+    ///
+    /// Without one the uid is made of what the operator does and of those with state before it: a change of the flow may change it, and
+    /// the state is not found then. So an operator whose state is to outlive a change of the flow needs one of its own, as sources,
+    /// sinks and [`process`](KeyedStream::process) have by their names.
     pub fn uid(&self, uid: &str) -> Stream<T> {
         if let Some(node) = self.flow.lock().node_mut(self.node) {
             node.uid = Some(uid.to_owned());

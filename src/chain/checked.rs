@@ -128,7 +128,7 @@ impl StreamChecks {
         if self.ended && !batch.is_empty() {
             return Err("a record or a watermark came behind the end of data".into());
         }
-        let rising = batch.marks.is_sorted_by(|one, next| one.watermark < next.watermark && one.at < next.at);
+        let rising = batch.marks.is_sorted_by(|one, next| one.is_before(*next));
         match batch.marks.first() {
             Some(first) if !rising || first.watermark <= self.watermark => {
                 Err(format!("watermarks fall: {:?} after {}", batch.marks, self.watermark))

@@ -14,13 +14,13 @@ use crate::time::Timestamp;
 use super::steps::{Outs, Stepwise};
 
 /// Keeps what an operator left behind.
-pub(crate) struct Ended<K, In, Out> {
+pub(crate) struct Ended<K: 'static, In, Out> {
     uid: Uid,
     states: KeyedState<K>,
     records: PhantomData<fn(In) -> Out>,
 }
 
-impl<K, In, Out> Ended<K, In, Out> {
+impl<K: 'static, In, Out> Ended<K, In, Out> {
     /// With everything that was restored, none of it registered.
     pub(crate) fn new(uid: Uid, states: KeyedState<K>) -> Self {
         Ended { uid, states, records: PhantomData }

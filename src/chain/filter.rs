@@ -72,7 +72,7 @@ fn keep_flagged<T>(batch: &mut Batch<T>, passes: &[bool]) {
         mark.at = kept;
     }
     batch.marks.dedup_by(|later, earlier| {
-        let same = later.at == earlier.at;
+        let same = earlier.gives_way_to(*later);
         if same {
             earlier.watermark = later.watermark;
         }

@@ -14,6 +14,8 @@ use crate::key::{Key, KeyGroups};
 use crate::operator::{Cx, Flow, Halt, Link, Next, OpId, OperatorPart, Signal, Stage};
 use crate::state::{Hint, Kept, KeyHasher, KeyedState, KeyedTable, RestoredStates, StateDescriptor, StateKind, read_table};
 
+use super::running::{Failure, Running};
+
 /// The name of the state that keeps the accumulators.
 const ACCUMULATORS: &str = "accumulators";
 
@@ -46,7 +48,7 @@ pub(crate) trait Folding: Send + Sync + 'static {
 }
 
 /// Keeps a folding's accumulators.
-pub(crate) struct Fold<K, F: Folding> {
+pub(crate) struct Fold<K: 'static, F: Running> {
     operator: OpId,
     uid: Uid,
     folding: Arc<F>,
@@ -57,13 +59,15 @@ pub(crate) struct Fold<K, F: Folding> {
     stage: Stage<(K, F::Out)>,
     /// A view was taken, and writes copy what it shares, until so many more pieces in a row have copied nothing.
     copying: usize,
+    /// Why a record could not be added.
+    failure: Failure,
     /// Scratch: where the keys of a piece may be.
     hints: Vec<Hint>,
     /// Scratch: the records that are folded at a time meanwhile.
     piece: Batch<Keyed<K, F::In>>,
 }
 
-impl<K: Key, F: Folding> Fold<K, F> {
+impl<K: Key, F: Running> Fold<K, F> {
     /// With the state that a checkpoint kept, if any.
     ///
     /// # Errors
@@ -76,7 +80,7 @@ impl<K: Key, F: Folding> Fold<K, F> {
         mut restored: RestoredStates,
         next: Next<(K, F::Out)>,
     ) -> Result<Self> {
-        let descriptor = StateDescriptor { name: ACCUMULATORS.into(), kind: StateKind::Value, version: 1 };
+        let descriptor = StateDescriptor::new(ACCUMULATORS, StateKind::Value, 1).keyed_by::<K>();
         let (found, kept) = restored.take(ACCUMULATORS).unwrap_or_else(|| (descriptor.clone(), Kept::NOTHING));
         found.expect(&descriptor)?;
         let table = read_table(ACCUMULATORS, kept, groups, owned.clone(), &hasher)?;
@@ -90,6 +94,7 @@ impl<K: Key, F: Folding> Fold<K, F> {
             carried,
             stage: Stage::new(next),
             copying: 0,
+            failure: None,
             hints: Vec::new(),
             piece: Batch::new(),
         })
@@ -102,15 +107,15 @@ impl<K: Key, F: Folding> Fold<K, F> {
     }
 }
 
-impl<K: Key, F: Folding> Fold<K, F> {
+impl<K: Key, F: Running> Fold<K, F> {
     /// Folds what is in `batch` into the output.
     fn fold_all(&mut self, batch: &mut Batch<Keyed<K, F::In>>) {
         if self.table.is_large() {
             self.fold_hinted(&mut batch.values);
         } else {
-            let (table, folding) = (&mut self.table, &*self.folding);
+            let (table, folding, failure) = (&mut self.table, &*self.folding, &mut self.failure);
             self.stage.out.values.extend(batch.values.drain(..).map(|Keyed { hash, key, value }| {
-                let emitted = fold(table, folding, (hash, &key), value);
+                let emitted = fold(table, folding, (hash, &key), value, failure);
                 (key, emitted)
             }));
         }
@@ -121,7 +126,8 @@ impl<K: Key, F: Folding> Fold<K, F> {
 
     /// Folds into a table that is not in the cache: first a look at where the keys of a piece may be, then the entries.
     fn fold_hinted(&mut self, values: &mut Vec<Keyed<K, F::In>>) {
-        let (table, folding, out) = (&mut self.table, &*self.folding, &mut self.stage.out);
+        let (table, folding, failure) = (&mut self.table, &*self.folding, &mut self.failure);
+        let out = &mut self.stage.out;
         let mut records = values.drain(..);
         while records.len() > 0 {
             self.hints.clear();
@@ -129,11 +135,8 @@ impl<K: Key, F: Folding> Fold<K, F> {
             let hinted = self.hints.iter().zip(records.by_ref());
             out.values.extend(hinted.map(|(hint, Keyed { hash, key, value })| {
                 let emitted = match table.hinted_mut(*hint, &key) {
-                    Some(acc) => {
-                        folding.add(acc, value);
-                        folding.out(acc)
-                    }
-                    None => fold_sought(table, folding, (hash, &key), value),
+                    Some(acc) => folding.go_on(acc, value, failure),
+                    None => fold_sought(table, folding, (hash, &key), value, failure),
                 };
                 (key, emitted)
             }));
@@ -158,7 +161,7 @@ impl<K: Key, F: Folding> Fold<K, F> {
     }
 }
 
-impl<K: Key, F: Folding> Link<Keyed<K, F::In>> for Fold<K, F>
+impl<K: Key, F: Running> Link<Keyed<K, F::In>> for Fold<K, F>
 where
     F::Out: Send + 'static,
 {
@@ -171,7 +174,11 @@ where
                 return Ok(Flow::Drained);
             }
             cx.enter(self.operator, "fold");
-            if !self.fold_some(batch, cx) {
+            let goes_on = self.fold_some(batch, cx);
+            if let Some(failure) = self.failure.take() {
+                return Err(Halt::Error(failure));
+            }
+            if !goes_on {
                 return Ok(Flow::Full);
             }
         }
@@ -188,26 +195,36 @@ where
 
 /// Folds one record.
 #[inline]
-fn fold<K: Key, F: Folding>(table: &mut KeyedTable<K, F::Acc>, folding: &F, (hash, key): (u64, &K), value: F::In) -> F::Out {
-    if let Some(acc) = table.get_mut(hash, key) {
-        folding.add(acc, value);
-        return folding.out(acc);
-    }
-    fold_sought(table, folding, (hash, key), value)
-}
-
-/// The same for a record whose key is probably new, out of the way of the loop.
-#[inline(never)]
-fn fold_sought<K: Key, F: Folding>(
+fn fold<K: Key, F: Running>(
     table: &mut KeyedTable<K, F::Acc>,
     folding: &F,
     (hash, key): (u64, &K),
     value: F::In,
+    failure: &mut Failure,
 ) -> F::Out {
-    let mut value = Some(value);
-    let acc = table.get_or_insert_with(hash, key, || folding.first(value.take().expect("made once")));
-    if let Some(value) = value {
-        folding.add(acc, value);
+    match table.get_mut(hash, key) {
+        Some(acc) => folding.go_on(acc, value, failure),
+        None => fold_sought(table, folding, (hash, key), value, failure),
     }
-    folding.out(acc)
+}
+
+/// The same for a record whose key is probably new, out of the way of the loop.
+#[inline(never)]
+fn fold_sought<K: Key, F: Running>(
+    table: &mut KeyedTable<K, F::Acc>,
+    folding: &F,
+    (hash, key): (u64, &K),
+    value: F::In,
+    failure: &mut Failure,
+) -> F::Out {
+    let (mut value, mut emitted) = (Some(value), None);
+    let acc = table.get_or_insert_with(hash, key, || {
+        let (acc, out) = folding.begin(value.take().expect("made once"));
+        emitted = Some(out);
+        acc
+    });
+    match value {
+        Some(value) => folding.go_on(acc, value, failure),
+        None => emitted.expect("made with the accumulator"),
+    }
 }

@@ -4,22 +4,29 @@
 //! lost and nothing is made twice. Called by the task that owns the chain.
 
 mod checked;
+mod distinct;
 mod ended;
+mod extreme;
 mod filter;
 mod flat_map;
 mod fold;
 mod key_by;
 mod map;
 mod process;
+mod running;
 #[cfg(test)]
 pub(crate) mod script;
 mod sink;
 mod steps;
+mod sum;
 mod tee;
 mod thawed;
+mod with_state;
 
 pub(crate) use checked::{Checked, Watch};
+pub(crate) use distinct::Distinct;
 pub(crate) use ended::Ended;
+pub(crate) use extreme::Extreme;
 pub(crate) use filter::Filter;
 pub use flat_map::DeadLetter;
 pub(crate) use flat_map::{FlatMap, Poison};
@@ -27,6 +34,10 @@ pub(crate) use fold::{Fold, Folding};
 pub(crate) use key_by::KeyBy;
 pub(crate) use map::Map;
 pub(crate) use process::{KeyedParts, Process};
+pub(crate) use running::Running;
 pub(crate) use sink::{RECORDS_STATE, SinkLink};
 pub(crate) use steps::{Outs, Steps, Stepwise};
+pub use sum::Summand;
+pub(crate) use sum::Summing;
 pub(crate) use tee::Tee;
+pub(crate) use with_state::{Mapping, Scan, Scanning};

@@ -4,6 +4,7 @@
 //! processing-time timers once the clock has passed them. However the attempt ends, the operator is closed once. Called by the loop
 //! of [`super::steps`], on the task's thread.
 
+use crate::config::PIECES_PER_COPY;
 use crate::error::BoxError;
 use crate::frame::Keyed;
 use crate::hook::Callback;
@@ -21,17 +22,36 @@ pub(crate) struct Process<O: KeyedOperator> {
     uid: Uid,
     operator: O,
     keyed: KeyedParts<O::Key>,
+    copying: Copying,
 }
 
+/// What writes copy of state that a view shares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Copying {
+    /// Nothing: no view was taken, or what is left to be copied is little.
+    #[default]
+    Nothing,
+    /// A view was taken. So many pieces had been copied before, and so many callbacks more have to copy nothing.
+    Until { copies: u64, quiet: u32 },
+    /// The same, and the step has copied enough.
+    Enough { copies: u64, quiet: u32 },
+}
+
+/// Callbacks in a row that copy nothing after which so little is left to be copied that it is no longer counted.
+const QUIET_CALLBACKS: u32 = 256;
+
+/// Places that a piece of a sweep looks at: some ten microseconds' worth.
+const PLACES_PER_PIECE: usize = 1024;
+
 /// What an operator instance has beside itself.
-pub(crate) struct KeyedParts<K> {
+pub(crate) struct KeyedParts<K: 'static> {
     pub(crate) states: KeyedState<K>,
     pub(crate) timers: Timers<K>,
     /// Up to where event time is worked off.
     pub(crate) watermark: Timestamp,
 }
 
-impl<K> KeyedParts<K> {
+impl<K: 'static> KeyedParts<K> {
     #[inline]
     fn context<'a, O: KeyedOperator<Key = K>>(
         &'a mut self,
@@ -41,7 +61,7 @@ impl<K> KeyedParts<K> {
         cx: &'a mut Cx,
     ) -> Context<'a, O> {
         let moments = Moments { timestamp, watermark: self.watermark, wall: cx.wall };
-        let state = KeyState::new(&mut self.states, hash, key);
+        let state = KeyState::new(self.states.at(cx.wall), hash, key);
         let timers = KeyTimers::new(&mut self.timers, hash, key, &mut cx.next_due);
         Context::new(state, timers, (&mut outs.main, &mut outs.sides), moments)
     }
@@ -50,7 +70,7 @@ impl<K> KeyedParts<K> {
 impl<O: KeyedOperator> Process<O> {
     /// Around an operator that has just been made.
     pub(crate) fn new(id: OpId, uid: Uid, operator: O, keyed: KeyedParts<O::Key>) -> Self {
-        Process { id, uid, operator, keyed }
+        Process { id, uid, operator, keyed, copying: Copying::Nothing }
     }
 
     /// Fires the first timer that is due at `up_to`; false where none is.
@@ -66,8 +86,36 @@ impl<O: KeyedOperator> Process<O> {
         Ok(true)
     }
 
+    /// Counts what the last callback has copied towards the step's share of work.
+    #[cold]
+    fn count_copies(&mut self, cx: &mut Cx) {
+        let (Copying::Until { copies, quiet } | Copying::Enough { copies, quiet }) = self.copying else { return };
+        let copied = self.keyed.states.copies();
+        let pieces = i32::try_from(copied.saturating_sub(copies)).unwrap_or(i32::MAX).saturating_mul(PIECES_PER_COPY);
+        let quiet = if pieces > 0 { QUIET_CALLBACKS } else { quiet - 1 };
+        self.copying = match quiet {
+            0 => Copying::Nothing,
+            _ if pieces > 0 && !cx.spend(pieces) => Copying::Enough { copies: copied, quiet },
+            _ => Copying::Until { copies: copied, quiet },
+        };
+    }
+
+    /// Cleans up a piece of what has expired, and says when there is more.
+    fn sweep(&mut self, cx: &mut Cx) {
+        self.keyed.states.at(cx.wall).sweep(PLACES_PER_PIECE);
+        self.due_to_sweep(cx);
+    }
+
+    fn due_to_sweep(&mut self, cx: &mut Cx) {
+        let next = self.keyed.states.sweep_at();
+        if next < Timestamp::MAX {
+            cx.due_at(next.max(cx.wall));
+        }
+    }
+
     fn snapshot(&mut self, cx: &mut Cx) {
-        let mut views = self.keyed.states.view();
+        self.copying = Copying::Until { copies: self.keyed.states.copies(), quiet: QUIET_CALLBACKS };
+        let mut views = self.keyed.states.at(cx.wall).view();
         views.push(self.keyed.timers.view());
         cx.parts.push(OperatorPart { uid: self.uid.clone(), views, prepare: None });
     }
@@ -92,7 +140,21 @@ impl<O: KeyedOperator> Stepwise for Process<O> {
     ) -> Result<(), BoxError> {
         cx.enter(self.id, "on_record");
         let Keyed { hash, key, value } = record;
-        self.operator.on_record(value, &mut self.keyed.context((hash, &key), time, outs, cx))
+        self.operator.on_record(value, &mut self.keyed.context((hash, &key), time, outs, cx))?;
+        if self.copying != Copying::Nothing {
+            self.count_copies(cx);
+        }
+        Ok(())
+    }
+
+    /// Nothing is left of the last record; but a step that has copied enough of the state stops here.
+    #[inline]
+    fn rest(&mut self, _: &mut Outs<O::Out>) -> bool {
+        if let Copying::Enough { copies, quiet } = self.copying {
+            self.copying = Copying::Until { copies, quiet };
+            return false;
+        }
+        true
     }
 
     fn advance(&mut self, watermark: Timestamp, outs: &mut Outs<O::Out>, cx: &mut Cx) -> Result<bool, BoxError> {
@@ -109,6 +171,9 @@ impl<O: KeyedOperator> Stepwise for Process<O> {
         if let Some(time) = self.keyed.timers.next_due(TimeDomain::Processing) {
             cx.due_at(passed(time));
         }
+        if !fired {
+            self.sweep(cx);
+        }
         Ok(!fired)
     }
 
@@ -122,6 +187,7 @@ impl<O: KeyedOperator> Stepwise for Process<O> {
         match signal {
             Signal::Snapshot(_) => self.snapshot(cx),
             Signal::Complete(id) => self.complete(id, cx)?,
+            Signal::Flush => self.due_to_sweep(cx),
             _ => {}
         }
         Ok(())

@@ -74,7 +74,7 @@ pub(crate) trait Stepwise: Send {
         Ok(())
     }
 
-    /// `Snapshot` or `Complete`.
+    /// `Snapshot`, `Complete` or `Flush`.
     fn checkpoint(&mut self, _signal: Signal, _cx: &mut Cx) -> Result<(), BoxError> {
         Ok(())
     }
@@ -240,7 +240,7 @@ impl<S: Stepwise> Link<S::In> for Steps<S> {
         match signal {
             Signal::Resume => self.drain(cx),
             Signal::Due(_) | Signal::Finish => self.emit(signal, cx),
-            Signal::Snapshot(_) | Signal::Complete(_) => {
+            Signal::Snapshot(_) | Signal::Complete(_) | Signal::Flush => {
                 self.operator.checkpoint(signal, cx)?;
                 self.pass_on(signal, cx)
             }

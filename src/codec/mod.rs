@@ -4,7 +4,9 @@
 //! strings as arrays of pairs. Reading trusts no byte: whatever the input, the result is a value or an error. Plain functions,
 //! called from any thread.
 
+mod outline;
 mod read;
+mod shape;
 mod show;
 mod skip;
 mod write;
@@ -12,6 +14,8 @@ mod write;
 #[path = "written_tests.rs"]
 mod written;
 
+pub(crate) use outline::outline;
+pub(crate) use shape::shape_of;
 pub(crate) use show::shown;
 
 use serde::Serialize;
@@ -66,6 +70,11 @@ impl<'a> Reader<'a> {
         let value = T::deserialize(&mut read::Decoder::new(&mut rest))?;
         self.rest = rest;
         Ok(value)
+    }
+
+    /// The bytes that are left.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     /// True when every byte was read.

@@ -1,7 +1,9 @@
 //! A batch: records, their timestamps where there is event time, and watermarks at their places.
 //!
-//! Always: `times` is empty or as long as `values`; `marks` are ordered by position, each has one of its own, their watermarks
-//! rise, and no position is beyond the number of records. Lives on the stack of one task at a time; its buffers are reused.
+//! Always: `times` is empty or as long as `values`; `marks` are ordered by position, their watermarks rise, and no position is beyond
+//! the number of records. Each has a position of its own, but for the end of time, which stands behind the last watermark: gates wait
+//! for the end of the data instead, and a barrier may come before that, by which all must have seen the watermark. Lives on the stack of
+//! one task at a time; its buffers are reused.
 
 use std::vec::Drain;
 
@@ -14,6 +16,18 @@ pub(crate) struct Mark {
     pub(crate) at: usize,
     /// No record at or before this time is to be expected after it.
     pub(crate) watermark: Timestamp,
+}
+
+impl Mark {
+    /// Whether a mark that comes next stands in place of this one.
+    pub(crate) fn gives_way_to(self, next: Mark) -> bool {
+        self.at == next.at && (next.watermark < Timestamp::MAX || self.watermark == Timestamp::MAX)
+    }
+
+    /// Whether a mark may come next and beside this one.
+    pub(crate) fn is_before(self, next: Mark) -> bool {
+        self.at <= next.at && self.watermark < next.watermark && !self.gives_way_to(next)
+    }
 }
 
 /// Records with their timestamps, and marks between them.
@@ -76,16 +90,17 @@ impl<T> Batch<T> {
         self.times.push(time);
     }
 
-    /// Puts a watermark behind the last record; a lower one in the same place gives way.
+    /// Puts a watermark behind the last record; a lower one in the same place gives way, unless this is the end of time.
     pub(crate) fn mark(&mut self, watermark: Timestamp) {
         self.mark_at(self.values.len(), watermark);
     }
 
     /// Puts a watermark at a place that is not before the last mark's.
     fn mark_at(&mut self, at: usize, watermark: Timestamp) {
+        let next = Mark { at, watermark };
         match self.marks.last_mut() {
-            Some(last) if last.at == at => last.watermark = last.watermark.max(watermark),
-            _ => self.marks.push(Mark { at, watermark }),
+            Some(last) if last.gives_way_to(next) => last.watermark = last.watermark.max(watermark),
+            _ => self.marks.push(next),
         }
     }
 
@@ -159,7 +174,7 @@ impl<T> Batch<T> {
     /// Hands records and marks to `consumer` from the front, until all are taken (true; the batch is empty then) or it stops.
     #[inline]
     pub(crate) fn consume<C: Consumer<T>>(&mut self, consumer: &mut C) -> Result<bool, C::Error> {
-        debug_assert!(self.marks.is_sorted_by(|one, next| one.at < next.at), "each mark has a place of its own");
+        debug_assert!(self.marks.is_sorted_by(|one, next| one.is_before(*next)), "marks rise, and each has a place of its own");
         let Batch { values, times, marks } = self;
         let records = values.len();
         let mut left = values.drain(..);
@@ -292,6 +307,19 @@ mod tests {
             front.append(&mut rest);
             prop_assert_eq!(whole(&mut front), whole(&mut build(&items)));
         }
+    }
+
+    #[test]
+    fn the_end_of_time_takes_no_other_marks_place() {
+        let mut batch = Batch::new();
+        batch.push(1u64, at(1));
+        batch.mark(at(3));
+        batch.mark(at(5));
+        batch.mark(Timestamp::MAX);
+        batch.mark(Timestamp::MAX);
+        let mut front = Batch::new();
+        front.append(&mut batch);
+        assert_eq!(whole(&mut front), ["1@1".to_owned(), format!("w{}", at(5)), format!("w{}", Timestamp::MAX)]);
     }
 
     #[test]

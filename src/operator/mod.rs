@@ -2,21 +2,23 @@
 //!
 //! Always: a link's calls come from one thread at a time, its task's, and none overlaps another.
 
-mod aggregate;
 mod context;
 mod keyed;
 mod link;
 mod open;
+mod open_expiring;
 mod side;
 mod stage;
 
-pub use aggregate::Aggregate;
 pub(crate) use context::Moments;
 pub use context::{Context, Emitter, FinishContext, SideEmitter};
 pub use keyed::KeyedOperator;
 pub(crate) use link::{Cx, Flow, Halt, Link, Next, OpId, OperatorPart, Signal, Work};
 pub(crate) use open::Instance;
 pub use open::OpenContext;
+pub use open_expiring::ExpiringStates;
 pub(crate) use side::{Port, Sides, side_port};
 pub use side::{Side, SideOutput};
 pub(crate) use stage::Stage;
+
+pub use crate::state::Aggregate;

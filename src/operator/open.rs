@@ -1,18 +1,16 @@
 //! What the factory of a keyed operator is handed.
 //!
-//! Always: a state is registered once, by a name of its own, and the factory sees no key, so it can touch no value. Made when a task
+//! Always: a state has a name of its own, and the factory sees no key, so it can touch no value. Made when a task
 //! is opened, on a thread that may block.
 
 use std::fmt;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
+use super::open_expiring::ExpiringStates;
 use super::side::{Side, SideOutput, Sides};
-use crate::error::{BoxError, Error, Result};
-use crate::ids::Attempt;
+use crate::error::{BoxError, Result};
+use crate::ids::{Attempt, CheckpointId};
 use crate::key::Key;
-use crate::state::{KeyedState, ValueState};
+use crate::state::{Aggregate, AggregatingState, KeyedState, ListState, MapState, ReducingState, Stored, Ttl, ValueState, Versions};
 
 /// Which instance of an operator it is.
 #[derive(Clone, Copy, Debug)]
@@ -20,43 +18,81 @@ pub(crate) struct Instance {
     pub(crate) attempt: Attempt,
     pub(crate) index: u32,
     pub(crate) parallelism: u32,
-    /// Whether a checkpoint knows the operator.
+    /// The checkpoint that the attempt begins from.
+    pub(crate) checkpoint: Option<CheckpointId>,
+    /// Whether it knows the operator.
     pub(crate) restored: bool,
 }
 
 /// What the factory of a keyed operator is handed: it registers the operator's states, and opens its side outputs.
 ///
 /// What was registered in an earlier run and is not now stays in the checkpoints.
-pub struct OpenContext<'a, K> {
+pub struct OpenContext<'a, K: 'static> {
     states: &'a mut KeyedState<K>,
     sides: &'a mut Sides,
     instance: Instance,
-    registered: Vec<String>,
 }
 
 impl<'a, K: Key> OpenContext<'a, K> {
     /// For one instance.
     pub(crate) fn new(states: &'a mut KeyedState<K>, sides: &'a mut Sides, instance: Instance) -> Self {
-        OpenContext { states, sides, instance, registered: Vec::new() }
+        OpenContext { states, sides, instance }
     }
 
     /// Registers the state `name`, a value of type `V` for each key, and reads what the last checkpoint kept of it.
     ///
     /// # Errors
-    /// [`Error::StateMismatch`] where the name is in use, or what was stored cannot be read as this one.
-    pub fn value<V>(&mut self, name: &str) -> Result<ValueState<V>>
-    where
-        V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
-    {
-        if self.registered.iter().any(|registered| registered == name) {
-            return Err(Error::StateMismatch {
-                problem: format!("the operator registers the state '{name}' twice"),
-                advice: "give each of its states its own name, or copy the handle".into(),
-            });
-        }
-        let state = self.states.value(name)?;
-        self.registered.push(name.to_owned());
-        Ok(state)
+    /// [`Error::StateMismatch`](crate::Error::StateMismatch) where the name is in use with another kind or type, or what was stored
+    /// cannot be read as this one.
+    pub fn value<V: Stored>(&mut self, name: &str) -> Result<ValueState<V>> {
+        self.states.register(name, None).value()
+    }
+
+    /// Registers the state `name`, a value of type `V` for each key, whose values were of other types in earlier versions, and makes
+    /// those that the last checkpoint kept of the earlier ones: all of them, now. See [`Versions`], which has an example.
+    ///
+    /// # Errors
+    /// Those of [`OpenContext::value`], and where what was stored is in a version that is not known, or cannot be made into the newest.
+    pub fn value_versioned<V: Stored>(&mut self, name: &str, versions: Versions<V>) -> Result<ValueState<V>> {
+        self.states.register(name, None).in_version_of(&versions)?.value()
+    }
+
+    /// Registers the state `name`, a list of elements of type `T` for each key, and reads what the last checkpoint kept of it.
+    ///
+    /// # Errors
+    /// Those of [`OpenContext::value`].
+    pub fn list<T: Stored>(&mut self, name: &str) -> Result<ListState<T>> {
+        self.states.register(name, None).list()
+    }
+
+    /// Registers the state `name`, a map from `UK` to `UV` for each key, and reads what the last checkpoint kept of it.
+    ///
+    /// # Errors
+    /// Those of [`OpenContext::value`].
+    pub fn map<UK: Key, UV: Stored>(&mut self, name: &str) -> Result<MapState<UK, UV>> {
+        self.states.register(name, None).map()
+    }
+
+    /// Registers the state `name`, what the values of each key reduce to, and reads what the last checkpoint kept of it. The
+    /// function is no part of the state: what was reduced by another one stays as it is.
+    ///
+    /// # Errors
+    /// Those of [`OpenContext::value`], and where the name is registered a second time: which function should hold?
+    pub fn reducing<T: Stored>(&mut self, name: &str, reduce: impl Fn(&T, T) -> T + Send + 'static) -> Result<ReducingState<T>> {
+        self.states.register(name, None).reducing(Box::new(reduce))
+    }
+
+    /// Registers the state `name`, the accumulator of each key, and reads what the last checkpoint kept of it.
+    ///
+    /// # Errors
+    /// Those of [`OpenContext::reducing`].
+    pub fn aggregating<A: Aggregate>(&mut self, name: &str, aggregate: A) -> Result<AggregatingState<A>> {
+        self.states.register(name, None).aggregating(aggregate)
+    }
+
+    /// What is registered with this expires: see [`Ttl`].
+    pub fn with_ttl(&mut self, ttl: Ttl) -> ExpiringStates<'_, K> {
+        ExpiringStates::new(self.states, ttl)
     }
 
     /// The right to emit to a side output.
@@ -67,9 +103,14 @@ impl<'a, K: Key> OpenContext<'a, K> {
         self.sides.open(output)
     }
 
-    /// Whether the operator goes on from a checkpoint; else it begins.
+    /// Whether the operator goes on from a checkpoint; else it begins: because the job does, or because it is new in the job.
     pub fn is_restored(&self) -> bool {
         self.instance.restored
+    }
+
+    /// The checkpoint that the job goes on from in this attempt, whether or not it knows this operator. None where the job begins.
+    pub fn restored_checkpoint(&self) -> Option<CheckpointId> {
+        self.instance.checkpoint
     }
 
     /// Which attempt of the job this is.
@@ -88,11 +129,11 @@ impl<'a, K: Key> OpenContext<'a, K> {
     }
 }
 
-impl<K> fmt::Debug for OpenContext<'_, K> {
+impl<K: 'static> fmt::Debug for OpenContext<'_, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OpenContext")
             .field("instance", &self.instance)
-            .field("registered", &self.registered)
+            .field("states", &self.states)
             .finish_non_exhaustive()
     }
 }

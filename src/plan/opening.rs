@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::carrier::{AnyLink, unlink};
 use crate::error::BoxError;
 use crate::hook::Hooks;
-use crate::ids::{Attempt, TaskId, Uid};
+use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::key::{KeyGroups, KeyHasher};
 use crate::metrics::Counter;
 use crate::operator::{Next, OpId, Sides};
 use crate::snapshot::RestoredOperator;
+use crate::time::Timestamp;
 
 /// What all operators of a task share.
 #[derive(Clone, Debug)]
@@ -19,8 +20,12 @@ pub(crate) struct TaskContext {
     pub(crate) task: TaskId,
     pub(crate) parallelism: u32,
     pub(crate) attempt: Attempt,
+    /// The checkpoint that the attempt begins from.
+    pub(crate) restored: Option<CheckpointId>,
     pub(crate) groups: KeyGroups,
     pub(crate) hasher: KeyHasher,
+    /// The wall time at which it is opened.
+    pub(crate) opened: Timestamp,
 }
 
 /// What an operator counts, over all its instances.

@@ -16,7 +16,7 @@ use super::reader::SnapshotReader;
 use super::sealed::corrupt;
 use crate::codec::Reader;
 use crate::error::{BoxError, Error, Result};
-use crate::ids::Uid;
+use crate::ids::{CheckpointId, Uid};
 use crate::state::{Block, Kept, RestoredStates, StateDescriptor, is_count};
 use crate::time::Timestamp;
 
@@ -48,24 +48,30 @@ impl RestoredOperator {
 }
 
 impl Manifest {
-    /// Compares the checkpoint with the operators of the flow. Returns the uids whose state will be lost, which are none unless
-    /// `allow_lost` is given. Operators without an entry in any state do not count.
+    /// Compares the checkpoint with the operators of the flow. Returns the uids whose state will be lost, which are none but those
+    /// that `may_be_lost` names. Operators without an entry in any state do not count.
     ///
     /// # Errors
-    /// [`Error::StateMismatch`], naming the uids.
-    pub(crate) fn check_operators(&self, flow: &BTreeSet<Uid>, allow_lost: bool) -> Result<Vec<Uid>> {
+    /// [`Error::StateMismatch`], naming the other uids whose state would be lost.
+    pub(crate) fn check_operators(&self, flow: &BTreeSet<Uid>, may_be_lost: &BTreeSet<Uid>) -> Result<Vec<Uid>> {
         let sections = self.files.iter().flat_map(|file| &file.sections);
         let with_state: BTreeSet<&Uid> =
             sections.filter(|section| !is_count(&section.state)).map(|section| &section.operator).collect();
-        let lost: Vec<Uid> = with_state.into_iter().filter(|uid| !flow.contains(uid)).cloned().collect();
-        if lost.is_empty() || allow_lost {
-            return Ok(lost);
-        }
-        let names: Vec<String> = lost.iter().map(|uid| format!("'{uid}'")).collect();
-        Err(Error::StateMismatch {
-            problem: format!("checkpoint {} has state of {}, and the flow has no such operator", self.id(), names.join(", ")),
-            advice: "give the operator its former uid with .uid(..), or allow its state to be lost".into(),
-        })
+        let lost = with_state.into_iter().filter(|uid| !flow.contains(uid)).cloned();
+        let (allowed, refused): (Vec<Uid>, Vec<Uid>) = lost.partition(|uid| may_be_lost.contains(uid));
+        if refused.is_empty() { Ok(allowed) } else { Err(lost_without_leave(self.id(), &refused)) }
+    }
+}
+
+fn lost_without_leave(id: CheckpointId, uids: &[Uid]) -> Error {
+    let quoted = |mark: &str| uids.iter().map(|uid| format!("{mark}{uid}{mark}")).collect::<Vec<_>>().join(", ");
+    let (its, operator) = if uids.len() == 1 { ("its", "operator") } else { ("their", "operators") };
+    Error::StateMismatch {
+        problem: format!("checkpoint {id} has state of {}, and the flow has no {operator} with {its} uid", quoted("'")),
+        advice: format!(
+            "give the {operator} {its} former uid with .uid(…), or give {its} state up with Job::allow_lost_state([{}])",
+            quoted("\"")
+        ),
     }
 }
 

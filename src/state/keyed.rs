@@ -1,135 +1,104 @@
-//! The keyed states of one operator instance: a value for each name and key.
+//! The keyed states of one operator instance: for each name and key a value, a list, a map or what was added up.
 //!
 //! Always: state that was restored and is not registered stays, and is part of every view. Callbacks reach it through a
 //! [`super::KeyState`] only, which is that of one key. Owned by the task and used on its thread.
 
-use std::any::{Any, type_name};
+use std::any::Any;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use crate::error::{Error, Result};
 use crate::key::KeyGroups;
+use crate::time::Timestamp;
 
 use super::carried::CarriedState;
-use super::restore;
-use super::table::{KeyHasher, KeyedTable};
-use super::timers::TIMERS;
-use super::view::{Kept, RestoredStates, StateDescriptor, StateKind, StateView};
-
-/// The schema version under which values are written.
-const VERSION: u32 = 1;
-
-/// A handle to one registered state: a value of type `V` for each key. Small, and copied freely.
-pub struct ValueState<V> {
-    index: usize,
-    value: PhantomData<fn() -> V>,
-}
-
-impl<V> Clone for ValueState<V> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<V> Copy for ValueState<V> {}
-
-impl<V> fmt::Debug for ValueState<V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ValueState<{}>({})", type_name::<V>(), self.index)
-    }
-}
+use super::registered::Registered;
+use super::table::KeyHasher;
+use super::view::{RestoredStates, StateView};
 
 /// The keyed states of one operator instance, over all its keys.
-pub(crate) struct KeyedState<K> {
-    states: Vec<Box<dyn Registered>>,
-    carried: BTreeMap<String, Arc<dyn StateView>>,
-    groups: KeyGroups,
-    owned: Range<u16>,
-    hasher: KeyHasher<K>,
+pub(crate) struct KeyedState<K: 'static> {
+    pub(super) states: Vec<Box<dyn Registered<K>>>,
+    pub(super) carried: BTreeMap<String, Arc<dyn StateView>>,
+    pub(super) groups: KeyGroups,
+    pub(super) owned: Range<u16>,
+    pub(super) hasher: KeyHasher<K>,
+    /// The wall time of the task's step.
+    pub(super) now: Timestamp,
+    /// The callback that is under way has read a state that expires.
+    pub(super) read: Cell<bool>,
 }
 
-impl<K> KeyedState<K> {
+impl<K: 'static> KeyedState<K> {
     /// The states of an instance that owns these key groups, as a checkpoint kept them. They are read when they are registered.
     pub(crate) fn new(groups: KeyGroups, owned: Range<u16>, hasher: KeyHasher<K>, restored: RestoredStates) -> Self {
         let carried = restored.states.into_iter();
         let carried = carried.map(|(name, (descriptor, kept))| (name, CarriedState::carry(descriptor, kept)));
-        KeyedState { states: Vec::new(), carried: carried.collect(), groups, owned, hasher }
+        let (states, carried) = (Vec::new(), carried.collect());
+        KeyedState { states, carried, groups, owned, hasher, now: Timestamp::NONE, read: Cell::new(false) }
+    }
+
+    /// The same, as of this wall time: it decides what has expired.
+    #[inline]
+    pub(crate) fn at(&mut self, now: Timestamp) -> &mut Self {
+        self.now = now;
+        self
     }
 
     /// All states, frozen: the registered ones and those that were restored and not registered.
     pub(crate) fn view(&mut self) -> Vec<Arc<dyn StateView>> {
-        let mut views: Vec<Arc<dyn StateView>> = self.states.iter_mut().map(|state| state.view()).collect();
+        let mut views: Vec<Arc<dyn StateView>> = self.states.iter_mut().map(|state| state.view(self.now)).collect();
         views.extend(self.carried.values().map(Arc::clone));
         views
     }
 }
 
-impl<K> KeyedState<K>
-where
-    K: Clone + Eq + Send + Sync + Serialize + DeserializeOwned + 'static,
-{
-    /// Registers the state `name` and reads what a checkpoint kept of it. The same name with the same type is the same state.
-    ///
-    /// # Errors
-    /// [`Error::StateMismatch`] where the name is in use with another type, or what was stored cannot be read as this one.
-    pub(crate) fn value<V>(&mut self, name: &str) -> Result<ValueState<V>>
-    where
-        V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
-    {
-        let index = match self.states.iter().position(|state| state.descriptor().name == name) {
-            Some(index) => index,
-            None => self.register::<V>(name)?,
-        };
-        match self.states.get(index).map(|state| (&**state as &dyn Any).is::<State<K, V>>()) {
-            Some(true) => Ok(ValueState { index, value: PhantomData }),
-            _ => Err(registered_twice::<V>(name)),
-        }
+impl<K: 'static> KeyedState<K> {
+    /// How many pieces of all states were cloned so far because a view still held them.
+    pub(crate) fn copies(&self) -> u64 {
+        self.states.iter().map(|state| state.copies()).sum()
     }
 
-    fn register<V>(&mut self, name: &str) -> Result<usize>
-    where
-        V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
-    {
-        if name == TIMERS {
-            return Err(reserved(name));
-        }
-        let descriptor = StateDescriptor { name: name.into(), kind: StateKind::Value, version: VERSION };
-        if let Some(carried) = self.carried.get(name) {
-            carried.descriptor().expect(&descriptor)?;
-        }
-        let kept = self.carried.remove(name).map_or(Kept::NOTHING, Kept::View);
-        let table = restore::table::<K, V>(name, kept, self.groups, self.owned.clone(), &self.hasher)?;
-        self.states.push(Box::new(State { descriptor, table }));
-        Ok(self.states.len() - 1)
+    /// A callback for this key is over: what it read is acted upon.
+    #[inline(never)]
+    pub(super) fn settle(&mut self, hash: u64, key: &K) {
+        self.read.set(false);
+        self.states.iter_mut().for_each(|state| state.settle(hash, key, self.now));
+    }
+
+    /// Removes some of what has expired, if it is time for that; false where there was nothing to do.
+    pub(crate) fn sweep(&mut self, places: usize) -> bool {
+        let now = self.now;
+        self.states.iter_mut().any(|state| state.sweep(places, now))
+    }
+
+    /// When [`KeyedState::sweep`] will have something to do, in wall time.
+    pub(crate) fn sweep_at(&self) -> Timestamp {
+        self.states.iter().map(|state| state.sweep_at()).min().unwrap_or(Timestamp::MAX)
     }
 }
 
 impl<K: 'static> KeyedState<K> {
-    /// The table of a state.
+    /// The state of a handle.
     #[inline]
     #[track_caller]
-    pub(crate) fn table<V: 'static>(&self, state: ValueState<V>) -> &KeyedTable<K, V> {
-        let found = self.states.get(state.index).and_then(|found| (&**found as &dyn Any).downcast_ref::<State<K, V>>());
-        &found.unwrap_or_else(|| foreign::<V>()).table
+    pub(super) fn state<S: Registered<K>>(&self, index: usize, handle: &dyn fmt::Debug) -> &S {
+        let found = self.states.get(index).and_then(|found| (&**found as &dyn Any).downcast_ref::<S>());
+        found.unwrap_or_else(|| foreign(handle))
     }
 
-    /// The table of a state, to be changed.
+    /// The state of a handle, to be changed.
     #[inline]
     #[track_caller]
-    pub(crate) fn table_mut<V: 'static>(&mut self, state: ValueState<V>) -> &mut KeyedTable<K, V> {
-        let found = self.states.get_mut(state.index);
-        let found = found.and_then(|found| (&mut **found as &mut dyn Any).downcast_mut::<State<K, V>>());
-        &mut found.unwrap_or_else(|| foreign::<V>()).table
+    pub(super) fn state_mut<S: Registered<K>>(&mut self, index: usize, handle: &dyn fmt::Debug) -> &mut S {
+        let found = self.states.get_mut(index).and_then(|found| (&mut **found as &mut dyn Any).downcast_mut::<S>());
+        found.unwrap_or_else(|| foreign(handle))
     }
 }
 
-impl<K> fmt::Debug for KeyedState<K> {
+impl<K: 'static> fmt::Debug for KeyedState<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.states.iter().map(|state| &state.descriptor().name);
         f.debug_struct("KeyedState")
@@ -142,45 +111,6 @@ impl<K> fmt::Debug for KeyedState<K> {
 
 #[cold]
 #[track_caller]
-fn foreign<V>() -> ! {
-    panic!("a handle of type ValueState<{}> was used with an operator that did not register it", type_name::<V>())
-}
-
-fn registered_twice<V>(name: &str) -> Error {
-    Error::StateMismatch {
-        problem: format!("state '{name}' was registered with another type before it was registered with {}", type_name::<V>()),
-        advice: "give each state of an operator its own name".into(),
-    }
-}
-
-fn reserved(name: &str) -> Error {
-    Error::StateMismatch {
-        problem: format!("no state may be called '{name}': an operator's timers are kept under this name"),
-        advice: "give the state another name".into(),
-    }
-}
-
-/// A registered state, whatever its value type.
-trait Registered: Any + Send {
-    fn descriptor(&self) -> &StateDescriptor;
-    fn view(&mut self) -> Arc<dyn StateView>;
-}
-
-struct State<K, V> {
-    descriptor: StateDescriptor,
-    table: KeyedTable<K, V>,
-}
-
-impl<K, V> Registered for State<K, V>
-where
-    K: Send + Sync + Serialize + 'static,
-    V: Send + Sync + Serialize + 'static,
-{
-    fn descriptor(&self) -> &StateDescriptor {
-        &self.descriptor
-    }
-
-    fn view(&mut self) -> Arc<dyn StateView> {
-        Arc::new(self.table.view().described(self.descriptor.clone()))
-    }
+fn foreign(handle: &dyn fmt::Debug) -> ! {
+    panic!("the handle {handle:?} was used with an operator that did not register it")
 }

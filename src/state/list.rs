@@ -28,7 +28,7 @@ pub(crate) struct ListView<T> {
 impl<T> ListView<T> {
     /// The view of the list `name`, with these items.
     pub(crate) fn new(name: &str, items: Vec<T>) -> Self {
-        ListView { descriptor: StateDescriptor { name: name.into(), kind: StateKind::List, version: VERSION }, items }
+        ListView { descriptor: StateDescriptor::new(name, StateKind::List, VERSION), items }
     }
 }
 
@@ -76,7 +76,7 @@ where
     T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
 {
     let Some((descriptor, kept)) = stored else { return Ok(Vec::new()) };
-    descriptor.expect(&StateDescriptor { name: name.into(), kind: StateKind::List, version: VERSION })?;
+    descriptor.expect(&StateDescriptor::new(name, StateKind::List, VERSION))?;
     match kept.view::<ListView<T>>() {
         Some(view) => {
             drop(kept);

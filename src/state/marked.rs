@@ -34,8 +34,11 @@ pub(crate) struct MarkedTables<K> {
 
 impl<K> MarkedTables<K> {
     /// The state `name` of an instance that owns these key groups.
-    pub(crate) fn new(name: &str, groups: KeyGroups, owned: Range<u16>, hasher: KeyHasher<K>) -> Self {
-        let descriptor = StateDescriptor { name: name.into(), kind: StateKind::Window, version: VERSION };
+    pub(crate) fn new(name: &str, groups: KeyGroups, owned: Range<u16>, hasher: KeyHasher<K>) -> Self
+    where
+        K: DeserializeOwned,
+    {
+        let descriptor = StateDescriptor::new(name, StateKind::Window, VERSION).keyed_by::<K>();
         MarkedTables { descriptor, groups, owned, hasher }
     }
 
@@ -131,6 +134,6 @@ where
         let marked = self.tables.iter().flat_map(|(mark, table)| table.shares().map(move |(group, share)| (group, mark, share)));
         let mut shares: Vec<(KeyGroup, &M, &Entries<K, V>)> = marked.collect();
         shares.sort_by_key(|(group, ..)| *group);
-        write_shares(shares, emit, |mark, value, out| codec::encode(&(mark, value), out))
+        write_shares(shares, emit, |mark, value, out| codec::encode(&(mark, value), out).map(|()| true))
     }
 }

@@ -3,35 +3,59 @@
 //! Always: a view never changes after it was taken, whatever is written to the state afterwards. State is owned by its task and
 //! touched by no other thread; views are read by the snapshot's writer.
 
+mod access;
+mod aggregate;
 mod carried;
+mod chunks;
 mod counted;
+mod expiring;
 mod growth;
+mod handles;
+mod key_list;
+mod key_map;
 mod keyed;
 mod list;
 mod marked;
 mod of_key;
+mod pieces;
+mod register;
+mod registered;
 mod restore;
 mod segment;
+mod sweep;
 mod table;
 mod table_view;
 mod timers;
+mod ttl;
+mod versions;
 mod view;
 mod walk;
 
 #[cfg(test)]
 mod kept_tests;
 #[cfg(test)]
+mod kinds_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod ttl_tests;
 
 pub(crate) use counted::{Counted, LATE_DROPPED, SKIPPED, is_count};
+pub use access::{Adding, Readable};
+pub use aggregate::Aggregate;
+pub use handles::{AggregatingState, ListState, MapState, ReducingState, ValueState};
+pub use key_list::KeyList;
+pub use key_map::KeyMap;
 pub(crate) use keyed::KeyedState;
-pub use keyed::ValueState;
 pub(crate) use list::{ListView, read_list};
 pub(crate) use marked::MarkedTables;
 pub(crate) use of_key::passed;
 pub use of_key::{KeyState, KeyTimers};
+pub use register::Stored;
 pub(crate) use restore::table as read_table;
 pub(crate) use table::{Hint, KeyHasher, KeyedTable};
+pub use ttl::Ttl;
+pub use versions::Versions;
 pub(crate) use timers::{DueTimer, TIMERS, Timers};
 pub(crate) use view::{Block, Kept, RestoredStates, StateDescriptor, StateKind, StateView};
 pub(crate) use walk::Cursor;

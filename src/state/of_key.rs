@@ -8,7 +8,7 @@ use std::fmt;
 use crate::time::{Timestamp, millis};
 use crate::timer::{TimeDomain, Timer};
 
-use super::keyed::{KeyedState, ValueState};
+use super::keyed::KeyedState;
 use super::timers::Timers;
 
 /// The state of one key.
@@ -16,19 +16,18 @@ use super::timers::Timers;
 /// An operator registers its states when it opens and keeps the handles; in each callback it reads and writes the values that
 /// belong to the key of the record, or of the timer, that it was called for. Values of other keys are out of reach.
 ///
-/// A large value that is changed in place, such as a map, should sit in an [`Arc`](std::sync::Arc) and be changed with
-/// [`Arc::make_mut`](std::sync::Arc::make_mut): then a checkpoint that is being written never makes a copy of more than the values
-/// that change meanwhile.
+/// A value is replaced or changed as one: what grows belongs in a list or a map, of which a change touches a small part only, also
+/// while a checkpoint is written.
 ///
 /// # Panics
 /// Every access panics where the handle comes from another operator. A panic in a callback fails the operator's region.
-pub struct KeyState<'a, K> {
-    states: &'a mut KeyedState<K>,
-    hash: u64,
-    key: &'a K,
+pub struct KeyState<'a, K: 'static> {
+    pub(super) states: &'a mut KeyedState<K>,
+    pub(super) hash: u64,
+    pub(super) key: &'a K,
 }
 
-impl<'a, K> KeyState<'a, K> {
+impl<'a, K: 'static> KeyState<'a, K> {
     /// What these states have for a key.
     #[inline]
     pub(crate) fn new(states: &'a mut KeyedState<K>, hash: u64, key: &'a K) -> Self {
@@ -42,51 +41,17 @@ impl<'a, K> KeyState<'a, K> {
     }
 }
 
-impl<K: Clone + Eq + 'static> KeyState<'_, K> {
-    /// The key's value.
+impl<K: 'static> Drop for KeyState<'_, K> {
+    /// The callback is over: what it has read of states that expire is acted upon.
     #[inline]
-    #[track_caller]
-    pub fn get<V: 'static>(&self, state: ValueState<V>) -> Option<&V> {
-        self.states.table(state).get(self.hash, self.key)
-    }
-
-    /// Sets the key's value.
-    #[inline]
-    #[track_caller]
-    pub fn set<V: Clone + 'static>(&mut self, state: ValueState<V>, value: V) {
-        self.states.table_mut(state).insert(self.hash, self.key, value);
-    }
-
-    /// Removes the key's value, and returns it.
-    #[inline]
-    #[track_caller]
-    pub fn clear<V: Clone + 'static>(&mut self, state: ValueState<V>) -> Option<V> {
-        self.states.table_mut(state).remove(self.hash, self.key)
-    }
-
-    /// The key's value, to be changed in place.
-    #[inline]
-    #[track_caller]
-    pub fn get_mut<V: Clone + 'static>(&mut self, state: ValueState<V>) -> Option<&mut V> {
-        self.states.table_mut(state).get_mut(self.hash, self.key)
-    }
-
-    /// The key's value, to be changed in place; made first where there is none.
-    #[inline]
-    #[track_caller]
-    pub fn get_or_insert_with<V: Clone + 'static>(&mut self, state: ValueState<V>, make: impl FnOnce() -> V) -> &mut V {
-        self.states.table_mut(state).get_or_insert_with(self.hash, self.key, make)
-    }
-
-    /// Changes the key's value, beginning with the default where there is none.
-    #[inline]
-    #[track_caller]
-    pub fn update<V: Clone + Default + 'static, R>(&mut self, state: ValueState<V>, change: impl FnOnce(&mut V) -> R) -> R {
-        change(self.get_or_insert_with(state, V::default))
+    fn drop(&mut self) {
+        if self.states.read.get() && !std::thread::panicking() {
+            self.states.settle(self.hash, self.key);
+        }
     }
 }
 
-impl<K> fmt::Debug for KeyState<'_, K> {
+impl<K: 'static> fmt::Debug for KeyState<'_, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyState").field("hash", &self.hash).field("states", &self.states).finish_non_exhaustive()
     }

@@ -12,13 +12,14 @@ use std::ops::Range;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::codec::Reader;
+use crate::codec::{Reader, outline};
 use crate::error::{BoxError, Error, Result};
 use crate::ids::KeyGroup;
 use crate::key::KeyGroups;
 
 use super::table::{KeyHasher, KeyedTable};
 use super::table_view::DescribedView;
+use super::versions::wanted;
 use super::view::{Block, Kept};
 
 /// The table of the state `name`.
@@ -38,7 +39,7 @@ where
 {
     match kept.view::<DescribedView<K, V>>().filter(|kept| kept.view.is_of(groups, &owned)) {
         Some(kept) => Ok(KeyedTable::of_view(&kept.view, KeyHasher::clone(hasher))),
-        None => read_table(name, blocks(name, kept)?, groups, owned, hasher),
+        None => read_table(name, blocks(name, kept)?, groups, owned, hasher, |_, value| Some(value)),
     }
 }
 
@@ -50,16 +51,19 @@ pub(super) fn blocks(name: &str, kept: Kept) -> Result<Vec<Block>> {
     })
 }
 
-fn read_table<K, V>(
+/// The table of what `make` makes of the entries, each with its key's hash; those that are nothing are left out.
+pub(super) fn read_table<K, W, V>(
     name: &str,
     blocks: Vec<Block>,
     groups: KeyGroups,
     owned: Range<u16>,
     hasher: &KeyHasher<K>,
+    make: impl Fn(u64, W) -> Option<V>,
 ) -> Result<KeyedTable<K, V>>
 where
     K: Clone + Eq + DeserializeOwned,
-    V: Clone + DeserializeOwned,
+    W: DeserializeOwned,
+    V: Clone,
 {
     let mut expected = BTreeMap::new();
     for block in &blocks {
@@ -67,9 +71,11 @@ where
     }
     let expected = |group| expected.get(&Some(group)).copied().unwrap_or(0);
     let mut table = KeyedTable::with_room(groups, owned.clone(), KeyHasher::clone(hasher), expected);
-    Keyed { name, groups, owned, hasher }.entries(blocks, |hash, key, value| match table.insert(hash, &key, value) {
-        None => Ok(()),
-        Some(_) => Err("its key was there before".into()),
+    Keyed { name, groups, owned, hasher }.entries(blocks, |hash, key, value| {
+        match make(hash, value).and_then(|value| table.insert(hash, &key, value)) {
+            None => Ok(()),
+            Some(_) => Err("its key was there before".into()),
+        }
     })?;
     Ok(table)
 }
@@ -95,7 +101,8 @@ impl<K: DeserializeOwned> Keyed<'_, K> {
         for block in blocks {
             let group = self.group_of(&block)?;
             read(self.name, &block, |reader| {
-                let (key, value) = (reader.next::<K>()?, reader.next::<V>()?);
+                let key = reader.next::<K>().map_err(|cause| misread::<K>("key", reader.rest(), &*cause))?;
+                let value = reader.next::<V>().map_err(|cause| misread::<V>("value", reader.rest(), &*cause))?;
                 let hash = (self.hasher)(&key);
                 match self.groups.of(hash) {
                     found if found == group => entry(hash, key, value),
@@ -153,12 +160,32 @@ fn read(name: &str, block: &Block, mut entry: impl FnMut(&mut Reader<'_>) -> Res
     }
 }
 
+/// The block, with each entry as `entry` writes it anew.
+///
+/// # Errors
+/// [`Error::StateMismatch`] where an entry cannot be read, or made anew.
+pub(super) fn rewritten(
+    name: &str,
+    block: Block,
+    mut entry: impl FnMut(&mut Reader<'_>, &mut Vec<u8>) -> Result<(), BoxError>,
+) -> Result<Block> {
+    let mut bytes = Vec::with_capacity(block.bytes.len());
+    read(name, &block, |reader| entry(reader, &mut bytes))?;
+    Ok(Block { bytes, ..block })
+}
+
+/// What was stored, and what it should have been.
+#[cold]
+fn misread<T: DeserializeOwned>(what: &str, stored: &[u8], cause: &(dyn std::error::Error + 'static)) -> BoxError {
+    format!("its {what} is stored as {}, and is to be read as {}: {cause}", outline(stored), wanted::<T>()).into()
+}
+
 fn mismatch(name: &str, block: &Block, what: &str) -> Error {
     let place = block.group.map_or(String::new(), |group| format!(" (key group {group})"));
     Error::StateMismatch {
         problem: format!("state '{name}'{place} cannot be read: {what}"),
-        advice: "keep its key and value types readable from what was stored (serde's defaults and aliases help), or rename the \
-                 state to begin with an empty one"
+        advice: "keep its key and value types readable from what was stored (serde's defaults and aliases help), say with Versions \
+                 how a value is made of an older one, or rename the state to begin with an empty one"
             .into(),
     }
 }

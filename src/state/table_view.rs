@@ -100,15 +100,16 @@ where
 
     fn write(&self, emit: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>) -> Result<(), BoxError> {
         let shares = self.view.shares().map(|(group, entries)| (group, (), entries));
-        write_shares(shares, emit, |(), value, out| codec::encode(value, out))
+        write_shares(shares, emit, |(), value, out| codec::encode(value, out).map(|()| true))
     }
 }
 
-/// Writes the entries of shares, whose key groups ascend: each key, and what `encode` makes of its share's mark and its value.
+/// Writes the entries of shares, whose key groups ascend: each key, and what `encode` makes of its share's mark and its value. An
+/// entry of which it says that there is nothing to write is left out.
 pub(super) fn write_shares<'a, M: Copy, K: Serialize + 'a, V: 'a>(
     shares: impl IntoIterator<Item = (KeyGroup, M, &'a Entries<K, V>)>,
     emit: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>,
-    encode: impl Fn(M, &V, &mut Vec<u8>) -> Result<(), BoxError>,
+    encode: impl Fn(M, &V, &mut Vec<u8>) -> Result<bool, BoxError>,
 ) -> Result<(), BoxError> {
     let mut block = Block { group: None, entries: 0, bytes: Vec::new() };
     for (group, mark, entries) in shares {
@@ -117,8 +118,12 @@ pub(super) fn write_shares<'a, M: Copy, K: Serialize + 'a, V: 'a>(
             block.group = Some(group);
         }
         for (key, value) in entries {
+            let before = block.bytes.len();
             codec::encode(key, &mut block.bytes)?;
-            encode(mark, value, &mut block.bytes)?;
+            if !encode(mark, value, &mut block.bytes)? {
+                block.bytes.truncate(before);
+                continue;
+            }
             block.entries += 1;
             if block.bytes.len() >= BLOCK_BYTES {
                 flush(&mut block, emit)?;

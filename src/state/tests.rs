@@ -46,7 +46,7 @@ fn segment_lens(table: &Table) -> impl Iterator<Item = usize> {
 }
 
 pub(super) fn descriptor(name: &str) -> StateDescriptor {
-    StateDescriptor { name: name.into(), kind: StateKind::Value, version: 1 }
+    StateDescriptor::new(name, StateKind::Value, 1)
 }
 
 pub(super) fn blocks(view: &dyn StateView) -> Vec<Block> {

@@ -35,6 +35,7 @@ pub(crate) struct DueTimer<K> {
 
 /// The timers of one operator instance, over all its keys. Callbacks reach them through a [`super::KeyTimers`] only.
 pub(crate) struct Timers<K> {
+    descriptor: StateDescriptor,
     sets: KeyedTable<K, TimerSet>,
     index: TimerIndex<K>,
     /// The turn of the timer that is registered next.
@@ -42,7 +43,7 @@ pub(crate) struct Timers<K> {
 }
 
 fn descriptor() -> StateDescriptor {
-    StateDescriptor { name: TIMERS.into(), kind: StateKind::Timers, version: VERSION }
+    StateDescriptor::new(TIMERS, StateKind::Timers, VERSION)
 }
 
 impl<K: Clone + Eq> Timers<K> {
@@ -59,10 +60,11 @@ impl<K: Clone + Eq> Timers<K> {
     where
         K: Send + Sync + Serialize + DeserializeOwned + 'static,
     {
-        let (stored, kept) = stored.unwrap_or_else(|| (descriptor(), Kept::NOTHING));
-        stored.expect(&descriptor())?;
+        let descriptor = descriptor().keyed_by::<K>();
+        let (stored, kept) = stored.unwrap_or_else(|| (descriptor.clone(), Kept::NOTHING));
+        stored.expect(&descriptor)?;
         let sets = restore::table(TIMERS, kept, groups, owned, hasher)?;
-        let mut timers = Timers { sets, index: TimerIndex::new(), next_turn: 0 };
+        let mut timers = Timers { descriptor, sets, index: TimerIndex::new(), next_turn: 0 };
         timers.rebuild(hasher);
         Ok(timers)
     }
@@ -139,7 +141,7 @@ impl<K: Clone + Eq> Timers<K> {
     where
         K: Serialize + Send + Sync + 'static,
     {
-        Arc::new(self.sets.view().described(descriptor()))
+        Arc::new(self.sets.view().described(self.descriptor.clone()))
     }
 }
 

@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::codec::shape_of;
 use crate::error::{BoxError, Error, Result};
 use crate::ids::KeyGroup;
 
@@ -31,6 +33,14 @@ pub(crate) enum StateKind {
     Window,
     /// An operator's list of items, dealt out anew when the parallelism changes.
     List,
+    /// Keyed: a list for each key, written as an array.
+    KeyedList,
+    /// Keyed: a map for each key, written as a map, or as an array of pairs where its keys are no strings.
+    Map,
+    /// Keyed: what the values of each key were reduced to.
+    Reducing,
+    /// Keyed: the accumulator of each key.
+    Aggregating,
 }
 
 /// What identifies and describes one state of an operator.
@@ -42,21 +52,58 @@ pub(crate) struct StateDescriptor {
     pub(crate) kind: StateKind,
     /// The schema version of its values.
     pub(crate) version: u32,
+    /// Whether each value, each element of a list and each value of a map is written as an array of the time at which it was
+    /// written, in milliseconds, and itself: for states with a time to live.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) stamped: bool,
+    /// The shape of its keys; empty where there are none, or where it was stored before shapes were.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) key: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl StateDescriptor {
-    /// Checks that this stored state is the one that was registered.
+    /// Of a state whose entries have no times.
+    pub(crate) fn new(name: &str, kind: StateKind, version: u32) -> Self {
+        StateDescriptor { name: name.into(), kind, version, stamped: false, key: String::new() }
+    }
+
+    /// The same for a state with keys of this type.
+    pub(crate) fn keyed_by<K: DeserializeOwned>(self) -> Self {
+        StateDescriptor { key: shape_of::<K>(), ..self }
+    }
+
+    /// Checks that this stored state is the one that was registered. Whether it has times is no matter: they are added or left out.
     ///
     /// # Errors
-    /// [`Error::StateMismatch`] where kind or version differ.
+    /// [`Error::StateMismatch`] where kind or version differ, or the keys are of another type.
     pub(crate) fn expect(&self, registered: &StateDescriptor) -> Result<()> {
-        if self == registered {
+        if ![&self.key, &registered.key].contains(&&String::new()) && self.key != registered.key {
+            return Err(self.other_key(registered));
+        }
+        if (&self.name, self.kind, self.version) == (&registered.name, registered.kind, registered.version) {
             return Ok(());
         }
         Err(Error::StateMismatch {
             problem: format!("state '{}' was stored as {}, and is registered as {}", self.name, self.text(), registered.text()),
             advice: "register it as it was stored, or under another name".into(),
         })
+    }
+
+    fn other_key(&self, registered: &StateDescriptor) -> Error {
+        Error::StateMismatch {
+            problem: format!(
+                "the keys of state '{}' are stored as {}, and the stream is keyed by {} now",
+                self.name, self.key, registered.key
+            ),
+            advice: "the type of a key never changes, because it decides where its state is: key by what it was, or give the \
+                     operator another uid to begin anew"
+                .into(),
+        }
     }
 
     fn text(&self) -> String {

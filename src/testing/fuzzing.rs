@@ -97,7 +97,7 @@ fn hasher<K: std::hash::Hash + 'static>() -> KeyHasher<K> {
 }
 
 pub(super) fn described(name: &str, kind: StateKind) -> StateDescriptor {
-    StateDescriptor { name: name.into(), kind, version: 1 }
+    StateDescriptor::new(name, kind, 1)
 }
 
 fn table<K, V>(stored: Vec<Block>) -> Result<KeyedTable<K, V>>

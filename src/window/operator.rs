@@ -61,7 +61,7 @@ type PaneOf<F, G> = Pane<<F as Folding>::Acc, <G as Trigger>::State>;
 type Results<K, F> = Outs<Windowed<K, <F as Folding>::Out>>;
 
 /// Keeps the windows of one instance.
-pub(crate) struct WindowOperator<K, F: Folding, A, G: Trigger> {
+pub(crate) struct WindowOperator<K: 'static, F: Folding, A, G: Trigger> {
     name: Name,
     rules: Rules<F, A, G>,
     live: LiveWindows<K, PaneOf<F, G>>,

@@ -16,6 +16,7 @@ mod memory;
 mod newcomer;
 mod real_crashes;
 mod restarts;
+mod short;
 mod sinks;
 mod state;
 mod suites;

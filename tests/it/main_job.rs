@@ -189,6 +189,36 @@ fn f2_a_dozen_kills_at_any_moment_change_nothing() {
     assert_complete(dir.path());
 }
 
+/// The newest complete checkpoint.
+fn latest_checkpoint(dir: &Path) -> Option<u64> {
+    let entries = fs::read_dir(dir.join("state/flights")).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let complete = entries.filter(|path| path.join("manifest").exists());
+    complete.filter_map(|path| path.file_name()?.to_str()?.strip_prefix("chk-")?.parse().ok()).max()
+}
+
+/// Each process is killed as soon as it has taken some checkpoints of its own, long before the end.
+#[test]
+fn c13_one_three_two_four_one_in_mid_run_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(120);
+    for parallelism in ["1", "3", "2", "4"] {
+        let before = latest_checkpoint(dir.path()).unwrap_or(0);
+        let mut child = command(dir.path(), &["--rate", "5000", "--parallelism", parallelism]).spawn().unwrap();
+        while latest_checkpoint(dir.path()).is_none_or(|now| now < before + 5) {
+            assert!(std::time::Instant::now() < deadline, "no checkpoint in a process with the parallelism {parallelism}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert!(child.try_wait().unwrap().is_none(), "it was to be killed in mid-run");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let visible = rows_so_far(&dir.path().join("out/delays"));
+        assert!(is_part_of(&visible, &expected().0), "with the parallelism {parallelism}: only right rows are visible");
+    }
+    let output = run(dir.path(), &["--parallelism", "1"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_complete(dir.path());
+}
+
 fn rows_so_far(dir: &Path) -> Vec<String> {
     if dir.exists() { rows(dir) } else { Vec::new() }
 }

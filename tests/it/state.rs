@@ -1,7 +1,10 @@
 //! What a restart finds of state: in the same flow, in another one, at another parallelism.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
 use tidegate::testing::{End, Fault, Scripted, Simulation, SinkCall};
-use tidegate::{Error, Job, Restart, millis};
+use tidegate::{BoxError, Context, Error, Job, KeyedOperator, OpenContext, Restart, millis};
 
 use crate::common::{Counted, count, counted, finished, numbers, sound, take};
 
@@ -106,6 +109,91 @@ fn c19_state_without_an_operator_is_refused_by_name() {
     let run = sim.run(job);
     let End::Failed(error @ Error::StateMismatch { .. }) = &run.end else { panic!("{run}") };
     assert!(error.to_string().contains("'counts'"), "{error}");
+    assert!(error.to_string().contains("Job::allow_lost_state([\"counts\"])"), "{error}");
+}
+
+#[test]
+fn c19_positions_of_a_source_that_is_gone_are_state_as_well() {
+    let sim = Simulation::new(19);
+    let out = sim.sink();
+    take(&sim, count(&sim, numbers(60).endless(), &out), 1);
+    let job = Job::new("job").store(sim.disk().store()).allow_lost_state(["counts"]);
+    job.source("others", numbers(60)).key_by(|n| n % 7).count().uid("renamed").sink("out", out.clone());
+    let run = sim.run(job);
+    let End::Failed(error @ Error::StateMismatch { .. }) = &run.end else { panic!("{run}") };
+    let text = error.to_string();
+    assert!(text.contains("state of 'numbers', and") && !text.contains("'counts'"), "{text}");
+}
+
+/// The operators with entries in the latest checkpoint.
+fn with_state(sim: &Simulation) -> BTreeSet<String> {
+    let (_, state) = sim.disk().state("job").unwrap().unwrap();
+    state.into_iter().filter(|(_, entries)| !entries.is_empty()).map(|((uid, _), _)| uid).collect()
+}
+
+#[test]
+fn c19_state_that_may_be_lost_is_logged_and_gone_from_the_next_checkpoint_on() {
+    let sim = Simulation::new(19);
+    let out = sim.sink();
+    let describe = |uid: &str, script: Scripted<u64>| {
+        let job = Job::new("job").store(sim.disk().store()).allow_lost_state(["counts", "renamed", "never there"]);
+        job.source("numbers", script).key_by(|n| n % 7).count().uid(uid).sink("out", out.clone());
+        job
+    };
+    let warnings = Warnings::default();
+    tracing::subscriber::with_default(warnings.clone(), || {
+        take(&sim, describe("counts", numbers(60).endless()), 1);
+        assert!(with_state(&sim).contains("counts"));
+        assert_eq!(warnings.naming("counts"), 0, "nothing is lost of an operator that is there");
+        take(&sim, describe("renamed", numbers(80).endless()), 1);
+        assert_eq!(warnings.naming("counts"), 1);
+    });
+    assert!(!with_state(&sim).contains("counts") && with_state(&sim).contains("renamed"));
+    take(&sim, describe("counts", numbers(90).endless()), 1);
+    let (before, empty) = (counted(0..60, 7), counted(60..80, 7));
+    let mut wanted = [before, empty, counted(80..90, 7)].concat();
+    wanted.sort();
+    assert_eq!(out.sorted(), wanted, "each time the counts begin anew");
+}
+
+/// Collects what is logged as a warning.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Warnings {
+    fn naming(&self, uid: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|line| line.contains(&format!("uid={uid} "))).count()
+    }
+}
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Line(String);
+        impl tracing::field::Visit for Line {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0.push_str(&format!("{field}={value:?} "));
+            }
+        }
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
 }
 
 #[test]
@@ -118,4 +206,51 @@ fn c20_new_operators_start_empty_beside_restored_ones() {
     finished(&sim.run(job));
     assert_eq!(out.sorted(), counted(0..80, 7));
     assert_eq!(more.sorted(), counted(0..30, 7));
+}
+
+/// Emits what it is told when it opens, once a record has come.
+struct Opened(String);
+
+impl KeyedOperator for Opened {
+    type Key = u64;
+    type In = u64;
+    type Out = String;
+
+    fn on_record(&mut self, _: u64, ctx: &mut Context<'_, Self>) -> Result<(), BoxError> {
+        ctx.out.emit(self.0.clone());
+        Ok(())
+    }
+}
+
+#[test]
+fn c20_an_operator_knows_whether_it_is_new_and_where_the_job_goes_on() {
+    let sim = Simulation::new(20);
+    let (out, fault) = (sim.sink(), Fault::panic_at(60));
+    let describe = |uids: &[&str], end: u64| {
+        let job = Job::new("job").store(sim.disk().store()).restart(Restart::fixed_delay(1, millis(1)));
+        let check = fault.clone();
+        let numbers = job.source("numbers", numbers(end).endless()).map(move |n: u64| {
+            check.trip();
+            n
+        });
+        for uid in uids {
+            let name = (*uid).to_owned();
+            let opened = numbers.key_by(|_| 0).process(uid, move |ctx: &mut OpenContext<'_, u64>| {
+                let told = (ctx.is_restored(), ctx.restored_checkpoint().is_some(), ctx.attempt().n);
+                Ok(Opened(format!("{name} {told:?}")))
+            });
+            opened.sink(&format!("out of {uid}"), out.clone());
+        }
+        job
+    };
+    take(&sim, describe(&["first"], 10), 1);
+    assert_eq!(out.sorted(), vec!["first (false, false, 0)"; 10]);
+    take(&sim, describe(&["first", "second"], 30), 1);
+    assert_eq!(out.sorted()[10..30], vec!["first (true, true, 0)"; 20]);
+    assert_eq!(out.sorted()[30..], vec!["second (false, true, 0)"; 20], "the job is restored, and the operator is new");
+    // From its own first checkpoint on it is not new any more, nor at a restart.
+    take(&sim, describe(&["first", "second"], 70), 2);
+    assert!(fault.fired());
+    assert!(out.sorted().contains(&"second (true, true, 1)".to_owned()), "{:?}", out.sorted());
+    assert_eq!(out.sorted().iter().filter(|line| line.contains("(false")).count(), 10 + 20, "{:?}", out.sorted());
 }

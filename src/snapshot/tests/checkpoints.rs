@@ -181,7 +181,7 @@ fn a_checkpoint_that_is_given_up_leaves_no_directory() {
     job.discard(&parts[1]).unwrap();
     assert!(!chk.exists());
 
-    let torn = Arc::new(Unwritable(StateDescriptor { name: "torn".into(), kind: StateKind::Value, version: 1 }));
+    let torn = Arc::new(Unwritable(StateDescriptor::new("torn", StateKind::Value, 1)));
     assert!(job.write_snapshot(&snapshot(2, 0, vec![torn])).is_err());
     assert!(!dir.path().join("job/chk-2").exists());
 

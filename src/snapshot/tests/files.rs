@@ -131,7 +131,7 @@ fn a_failing_view_names_its_operator_and_state() {
             Err("no such luck".into())
         }
     }
-    let view = Failing(StateDescriptor { name: "total".into(), kind: StateKind::Value, version: 1 });
+    let view = Failing(StateDescriptor::new("total", StateKind::Value, 1));
     let store = MemoryStore::new();
     let text = open(&store).write_snapshot(&snapshot(1, 0, vec![Arc::new(view)])).unwrap_err().to_string();
     assert!(text.contains("operator 'counts', state 'total': no such luck"), "{text}");

@@ -37,7 +37,7 @@ impl StateView for Blocks {
 }
 
 fn view(name: &str, kind: StateKind, blocks: Vec<Block>) -> Arc<dyn StateView> {
-    Arc::new(Blocks { descriptor: StateDescriptor { name: name.into(), kind, version: 1 }, blocks })
+    Arc::new(Blocks { descriptor: StateDescriptor::new(name, kind, 1), blocks })
 }
 
 /// A keyed state: one block for each group, with the entry `group -> value`.

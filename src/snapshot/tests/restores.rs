@@ -85,17 +85,22 @@ fn c19_state_whose_operator_is_gone_is_an_error_that_names_it() {
     let job = open(&MemoryStore::new());
     let manifest = complete(&job, 1);
     let flow = BTreeSet::from([Uid::new("renamed")]);
-    let error = manifest.check_operators(&flow, false).unwrap_err();
-    assert!(matches!(error, Error::StateMismatch { .. }) && error.to_string().contains("'counts'"), "{error}");
-    assert_eq!(manifest.check_operators(&flow, true).unwrap(), [counts()]);
-    assert_eq!(manifest.check_operators(&BTreeSet::from([counts()]), false).unwrap(), []);
+    let others = BTreeSet::from([Uid::new("others"), Uid::new("renamed")]);
+    for may_be_lost in [BTreeSet::new(), others] {
+        let error = manifest.check_operators(&flow, &may_be_lost).unwrap_err();
+        assert!(matches!(error, Error::StateMismatch { .. }) && error.to_string().contains("'counts'"), "{error}");
+        assert!(error.to_string().contains("allow_lost_state([\"counts\"])"), "{error}");
+    }
+    let counts = BTreeSet::from([counts()]);
+    assert_eq!(manifest.check_operators(&flow, &counts).unwrap(), counts.iter().cloned().collect::<Vec<_>>());
+    assert_eq!(manifest.check_operators(&counts, &counts).unwrap(), [], "nothing of what is there is lost");
 }
 
 #[test]
 fn c19_an_operator_without_entries_may_be_gone() {
     let job = open(&MemoryStore::new());
     let manifest = prepare(&job, 1, vec![vec![keyed("count", 0..0)], vec![list("items", &[&[]])]]);
-    assert_eq!(manifest.check_operators(&BTreeSet::new(), false).unwrap(), []);
+    assert_eq!(manifest.check_operators(&BTreeSet::new(), &BTreeSet::new()).unwrap(), []);
 }
 
 #[test]

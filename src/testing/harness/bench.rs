@@ -262,7 +262,7 @@ impl fmt::Debug for Bench {
 fn check_fits(plan: &Plan, from: Option<&TakenSnapshot>) -> Result<()> {
     let Some(TakenSnapshot { manifest, .. }) = from else { return Ok(()) };
     let uids: BTreeSet<Uid> = plan.uids.iter().cloned().collect();
-    manifest.check_operators(&uids, false)?;
+    manifest.check_operators(&uids, &BTreeSet::new())?;
     if manifest.job.groups() == plan.groups {
         return Ok(());
     }

@@ -257,7 +257,7 @@ fn input<T: Record>(flow: &FlowRef, inbox: &Inbox<T>) -> Stream<T> {
             Ok(Box::new(Inlet::<T>::new(inbox.clone(), chain, restored.watermark, restored.ended)))
         }),
         // It keeps nothing: what was pushed and is not in a snapshot is for the test to push again.
-        discover: Box::new(|| Ok((StateDescriptor { name: "none".into(), kind: StateKind::List, version: 1 }, Vec::new()))),
+        discover: Box::new(|| Ok((StateDescriptor::new("none", StateKind::List, 1), Vec::new()))),
     };
     let node = Node {
         verb: "source",

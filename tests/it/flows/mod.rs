@@ -3,6 +3,7 @@
 
 mod build;
 mod model;
+mod rescale;
 mod shape;
 
 use std::cell::Cell;

@@ -1,0 +1,224 @@
+//! Registered states, whatever their kind: a table, and what an access needs beside it.
+//!
+//! Always: what lasts is in a [`Lasting`], what expires in an [`Expiring`], and an access knows by its handle in which; so states
+//! without a time to live pay nothing for it. Owned by the registry of an operator instance, on its task's thread.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::time::Timestamp;
+
+use super::expiring::{Expires, ExpiringView};
+use super::sweep::Sweeper;
+use super::table::KeyedTable;
+use super::ttl::{Lapse, Ttl};
+use super::view::{StateDescriptor, StateView};
+
+/// What every registered state can do.
+pub(super) trait Registered<K>: Any + Send {
+    fn descriptor(&self) -> &StateDescriptor;
+
+    /// The state as it is now, frozen.
+    fn view(&mut self, now: Timestamp) -> Arc<dyn StateView>;
+
+    /// How many pieces of it were cloned so far because a view still held them.
+    fn copies(&self) -> u64;
+
+    /// How long what is in it lives; none where it lasts.
+    fn ttl(&self) -> Option<Ttl> {
+        None
+    }
+
+    /// A callback for this key is over, and may have read what expires.
+    fn settle(&mut self, _hash: u64, _key: &K, _now: Timestamp) {}
+
+    /// Looks at so many places for what has expired, if it is time for that; false where there was nothing to do.
+    fn sweep(&mut self, _places: usize, _now: Timestamp) -> bool {
+        false
+    }
+
+    /// When there will be something to sweep.
+    fn sweep_at(&self) -> Timestamp {
+        Timestamp::MAX
+    }
+}
+
+/// A state that lasts. `with` is what its accesses need: a function, an aggregate, or scratch.
+pub(super) struct Lasting<K, C, F> {
+    pub(super) descriptor: StateDescriptor,
+    pub(super) table: KeyedTable<K, C>,
+    /// Pieces of lists and maps that were cloned.
+    pub(super) copies: u64,
+    pub(super) with: F,
+}
+
+impl<K, C, F> Registered<K> for Lasting<K, C, F>
+where
+    K: Send + Sync + Serialize + 'static,
+    C: Send + Sync + Serialize + 'static,
+    F: Send + 'static,
+{
+    fn descriptor(&self) -> &StateDescriptor {
+        &self.descriptor
+    }
+
+    fn view(&mut self, _: Timestamp) -> Arc<dyn StateView> {
+        Arc::new(self.table.view().described(self.descriptor.clone()))
+    }
+
+    fn copies(&self) -> u64 {
+        self.copies + self.table.copies()
+    }
+}
+
+/// What a table has for one key, and what is counted when that is changed.
+pub(super) struct At<'a, K, C> {
+    pub(super) table: &'a mut KeyedTable<K, C>,
+    pub(super) copies: &'a mut u64,
+    pub(super) hash: u64,
+    pub(super) key: &'a K,
+}
+
+impl<K: Clone + Eq, C: Clone> At<'_, K, C> {
+    pub(super) fn get(&self) -> Option<&C> {
+        self.table.get(self.hash, self.key)
+    }
+
+    /// What is there, to be changed, and where copies are counted.
+    pub(super) fn get_mut(&mut self) -> Option<(&mut C, &mut u64)> {
+        self.table.get_mut(self.hash, self.key).map(|content| (content, &mut *self.copies))
+    }
+
+    /// The same; made first where there is nothing.
+    pub(super) fn get_or_insert_with(&mut self, make: impl FnOnce() -> C) -> (&mut C, &mut u64) {
+        (self.table.get_or_insert_with(self.hash, self.key, make), &mut *self.copies)
+    }
+
+    pub(super) fn insert(&mut self, content: C) {
+        self.table.insert(self.hash, self.key, content);
+    }
+
+    pub(super) fn remove(&mut self) -> Option<C> {
+        self.table.remove(self.hash, self.key)
+    }
+}
+
+/// How much a callback has read of what one key has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Extent {
+    #[default]
+    Nothing,
+    /// Some entries of a map.
+    Some,
+    All,
+}
+
+/// What a callback has read of one key, until it is acted upon when the callback is over.
+#[derive(Default)]
+pub(super) struct Reads {
+    extent: Cell<Extent>,
+    /// The hashes of the entries of a map, where it is some of them. Room that is kept.
+    hashes: RefCell<Vec<u64>>,
+}
+
+impl Reads {
+    /// All of it is read; true where that is so already.
+    pub(super) fn all(&self) -> bool {
+        self.extent.replace(Extent::All) == Extent::All
+    }
+
+    /// The entry under this hash is read; true where that is so already.
+    pub(super) fn one(&self, hash: u64) -> bool {
+        let mut hashes = self.hashes.borrow_mut();
+        let seen = self.extent.get() == Extent::All || hashes.contains(&hash);
+        if !seen {
+            hashes.push(hash);
+            self.extent.set(Extent::Some);
+        }
+        seen
+    }
+}
+
+/// A state that expires.
+pub(super) struct Expiring<K, C, F> {
+    pub(super) descriptor: StateDescriptor,
+    pub(super) table: KeyedTable<K, C>,
+    pub(super) copies: u64,
+    pub(super) with: F,
+    pub(super) ttl: Ttl,
+    pub(super) sweeper: Sweeper,
+    pub(super) reads: Reads,
+}
+
+/// Places that an access looks at for what has expired.
+const PLACES_PER_ACCESS: usize = 8;
+
+impl<K: Clone + Eq, C: Expires, F> Expiring<K, C, F> {
+    pub(super) fn lapse(&self, now: Timestamp) -> Lapse {
+        self.ttl.at(now)
+    }
+
+    /// Notes that something is written now, and cleans up a little.
+    pub(super) fn write(&mut self, now: Timestamp) -> Lapse {
+        let lapse = self.lapse(now);
+        self.sweeper.wrote(lapse);
+        self.sweep_some(PLACES_PER_ACCESS, lapse);
+        lapse
+    }
+
+    fn sweep_some(&mut self, places: usize, lapse: Lapse) -> bool {
+        self.sweeper.sweep(&mut self.table, places, lapse, &mut self.copies)
+    }
+}
+
+impl<K, C, F> Registered<K> for Expiring<K, C, F>
+where
+    K: Clone + Eq + Send + Sync + Serialize + 'static,
+    C: Expires,
+    F: Send + 'static,
+{
+    fn descriptor(&self) -> &StateDescriptor {
+        &self.descriptor
+    }
+
+    fn view(&mut self, now: Timestamp) -> Arc<dyn StateView> {
+        Arc::new(ExpiringView::new(self.descriptor.clone(), self.table.view(), self.lapse(now)))
+    }
+
+    fn copies(&self) -> u64 {
+        self.copies + self.table.copies()
+    }
+
+    fn ttl(&self) -> Option<Ttl> {
+        Some(self.ttl)
+    }
+
+    fn settle(&mut self, hash: u64, key: &K, now: Timestamp) {
+        let extent = self.reads.extent.take();
+        if extent == Extent::Nothing {
+            return;
+        }
+        let lapse = self.lapse(now);
+        self.sweep_some(PLACES_PER_ACCESS, lapse);
+        let Expiring { table, copies, reads, .. } = self;
+        let hashes = reads.hashes.get_mut();
+        if table.get(hash, key).is_some_and(|content| content.has_to_settle(lapse))
+            && let Some(content) = table.get_mut(hash, key)
+            && content.settle((extent, hashes), lapse, copies)
+        {
+            table.remove(hash, key);
+        }
+        hashes.clear();
+    }
+
+    fn sweep(&mut self, places: usize, now: Timestamp) -> bool {
+        self.sweep_some(places, self.lapse(now))
+    }
+
+    fn sweep_at(&self) -> Timestamp {
+        self.sweeper.next()
+    }
+}
