@@ -65,14 +65,16 @@ pub use connector::{CsvFile, CsvFiles, FilePosition, LineFile, LineFiles, PartFi
 pub use error::{BoxError, Error, Result};
 pub use frame::Keyed;
 pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
-pub use job::{JobHandle, JobSummary, OperatorSummary};
+pub use job::{Askable, JobHandle, JobSummary, OperatorSummary, Queryable, Scan};
 pub use key::Key;
 pub use metrics::{Counter, TimesSummary};
-pub use operator::{Aggregate, Context, Emitter, FinishContext, KeyedOperator, OpenContext, Side, SideEmitter, SideOutput};
+pub use operator::{
+    Aggregate, Answers, AskContext, Context, Emitter, FinishContext, KeyedOperator, OpenContext, Side, SideEmitter, SideOutput,
+};
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use snapshot::{Put, StoreBackend, StoreLock, WriteFn};
 pub use source::{Bounded, Poll, Records, Rejected, Source, SplitReader, Watermarks};
-pub use state::{KeyState, KeyTimers, ValueState};
+pub use state::{AskedState, KeyState, KeyTimers, ValueState};
 pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, secs};
 pub use timer::{TimeDomain, Timer};
 pub use window::{

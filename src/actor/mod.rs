@@ -12,6 +12,7 @@
 
 mod alarm;
 mod coordinator;
+mod entrant;
 mod hooked;
 mod keeper;
 mod launch;
@@ -32,5 +33,5 @@ pub(crate) use launch::{JobSpec, Keeps, Launched, check, launch};
 pub(crate) use post::post;
 #[cfg(feature = "testing")]
 pub(crate) use restore::{Origin, RestorePoint, Wanted};
-pub(crate) use root::{RootMsg, RootRef};
+pub(crate) use root::{Asking, RootMsg, RootRef};
 pub(crate) use status::{JobEnd, JobStatus};

@@ -3,20 +3,24 @@
 //! Always: a link's calls come from one thread at a time, its task's, and none overlaps another.
 
 mod aggregate;
+mod answers;
 mod context;
 mod keyed;
 mod link;
 mod open;
+mod question;
 mod side;
 mod stage;
 
 pub use aggregate::Aggregate;
+pub use answers::{Answers, AskContext};
 pub(crate) use context::Moments;
 pub use context::{Context, Emitter, FinishContext, SideEmitter};
 pub use keyed::KeyedOperator;
 pub(crate) use link::{Cx, Flow, Halt, Link, Next, OpId, OperatorPart, Signal, Work};
 pub(crate) use open::Instance;
 pub use open::OpenContext;
+pub(crate) use question::{Ask, Asked, Question};
 pub(crate) use side::{Port, Sides, side_port};
 pub use side::{Side, SideOutput};
 pub(crate) use stage::Stage;

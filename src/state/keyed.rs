@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 use crate::key::KeyGroups;
 
+use super::asked::OpenState;
 use super::carried::CarriedState;
 use super::restore;
 use super::table::{KeyHasher, KeyedTable};
@@ -67,6 +68,11 @@ impl<K> KeyedState<K> {
         let mut views: Vec<Arc<dyn StateView>> = self.states.iter_mut().map(|state| state.view()).collect();
         views.extend(self.carried.values().map(Arc::clone));
         views
+    }
+
+    /// The registered states, as a question finds them.
+    pub(crate) fn open_states(&self) -> Vec<OpenState<'_>> {
+        self.states.iter().map(|state| state.open()).collect()
     }
 }
 
@@ -164,6 +170,7 @@ fn reserved(name: &str) -> Error {
 trait Registered: Any + Send {
     fn descriptor(&self) -> &StateDescriptor;
     fn view(&mut self) -> Arc<dyn StateView>;
+    fn open(&self) -> OpenState<'_>;
 }
 
 struct State<K, V> {
@@ -173,8 +180,8 @@ struct State<K, V> {
 
 impl<K, V> Registered for State<K, V>
 where
-    K: Send + Sync + Serialize + 'static,
-    V: Send + Sync + Serialize + 'static,
+    K: Clone + Eq + Send + Sync + Serialize + 'static,
+    V: Clone + Send + Sync + Serialize + 'static,
 {
     fn descriptor(&self) -> &StateDescriptor {
         &self.descriptor
@@ -182,5 +189,9 @@ where
 
     fn view(&mut self) -> Arc<dyn StateView> {
         Arc::new(self.table.view().described(self.descriptor.clone()))
+    }
+
+    fn open(&self) -> OpenState<'_> {
+        OpenState::of(&self.descriptor.name, &self.table)
     }
 }
