@@ -15,6 +15,10 @@ use crate::time::Timestamp;
 ///
 /// It is a trait of its own, so that an operator that is asked nothing has nothing to say about it, and one that is asked several
 /// things implements it once for each of them, each with a reply of its own type.
+#[diagnostic::on_unimplemented(
+    message = "the operator `{Self}` does not answer questions of type `{A}`",
+    label = "implement `Answers<{A}>` for it"
+)]
 pub trait Answers<A>: KeyedOperator {
     /// What the service gets.
     type Reply: Send + 'static;
