@@ -73,6 +73,20 @@ pub(crate) enum Guarantee {
     AtLeastOnce,
 }
 
+/// Questions to one operator that may be under way: more than a busy service asks at once, and so few that answering all of them
+/// delays records by some milliseconds. One more is refused.
+pub(crate) const QUESTIONS_IN_FLIGHT: usize = 1024;
+/// A question without an answer after this gets an error: no step of a task takes so long, unless the user's code does.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// What answering may take of a task's step, before records have their turn again.
+pub(crate) const ANSWERING: Duration = Duration::from_micros(500);
+/// Entries in a page of a scan, unless several keys have one hash: a page costs a task some hundred microseconds.
+pub(crate) const PAGE_ENTRIES: usize = 512;
+/// Entries and segments that are looked at for a page; the segment that is begun is looked at to its end.
+pub(crate) const PAGE_LOOKS: usize = 4096;
+
+const _: () = assert!(ANSWERING.as_micros() * 4 < STEP_TARGET.as_micros(), "most of a step is for records");
+
 /// When checkpoints are taken, and what becomes of them.
 ///
 /// ```

@@ -146,6 +146,22 @@ pub enum Error {
         #[source]
         cause: Box<Error>,
     },
+    /// A question to a running operator got no answer. It may be asked again.
+    #[error("operator '{operator}' did not answer: {reason}")]
+    Unanswered {
+        /// The operator's uid.
+        operator: String,
+        /// Why.
+        reason: String,
+    },
+    /// A question that the job has no answer to, however often it is asked.
+    #[error("the job cannot be asked this: {problem}; {advice}")]
+    InvalidQuestion {
+        /// What is wrong with it, and what there is.
+        problem: String,
+        /// What to do.
+        advice: String,
+    },
     /// The job was cancelled.
     #[error("the job was cancelled")]
     Cancelled,

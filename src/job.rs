@@ -3,6 +3,11 @@
 //! The handle only reads counters and sends messages; the job runs on threads of its own. Dropping the last handle cancels the
 //! job as a crash would: what was not committed is not, and a next start goes on from the latest checkpoint.
 
+mod asking;
+mod desk;
+mod question;
+mod scan;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -15,6 +20,12 @@ use crate::error::{Error, Result};
 use crate::executor::{Pool, build_runtime};
 use crate::ids::CheckpointId;
 use crate::metrics::TimesSummary;
+
+pub(crate) use desk::Desk;
+#[cfg(feature = "testing")]
+pub(crate) use question::Posed;
+pub use question::{Askable, Queryable};
+pub use scan::Scan;
 
 /// How long the end of a job waits for work that still blocks.
 const LET_GO: Duration = Duration::from_secs(2);
@@ -80,13 +91,15 @@ impl Drop for Leash {
 pub struct JobHandle {
     status: Arc<JobStatus>,
     leash: Arc<Leash>,
+    desk: Arc<Desk>,
 }
 
 impl JobHandle {
     /// A handle on a job that was launched.
     pub(crate) fn new(launched: &Launched) -> Self {
         let root = launched.root.as_ref().map(|(root, _)| root.clone());
-        JobHandle { status: launched.status.clone(), leash: Arc::new(Leash { root, detached: OnceLock::new() }) }
+        let desk = Arc::new(Desk::new(launched.addresses.clone()));
+        JobHandle { status: launched.status.clone(), leash: Arc::new(Leash { root, detached: OnceLock::new() }), desk }
     }
 
     /// Waits for the job's end.

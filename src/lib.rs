@@ -58,23 +58,26 @@ mod connector;
 pub mod testing;
 
 pub use api::{Job, KeyedStream, OnError, Record, SinkRef, SourceStream, Store, Stream, WindowedStream};
-pub use config::{Checkpoints, ExponentialDelay, Failure, Restart};
 pub use chain::{DeadLetter, Summand};
+pub use config::{Checkpoints, ExponentialDelay, Failure, Restart};
 #[cfg(feature = "files")]
 pub use connector::{CsvFile, CsvFiles, FilePosition, LineFile, LineFiles, PartFiles};
 pub use error::{BoxError, Error, Fatal, Result};
 pub use frame::Keyed;
 pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
-pub use job::{JobHandle, JobSummary, OperatorSummary};
+pub use job::{Askable, JobHandle, JobSummary, OperatorSummary, Queryable, Scan};
 pub use key::Key;
 pub use metrics::{Counter, TimesSummary};
-pub use operator::{Aggregate, Context, Emitter, ExpiringStates, FinishContext, KeyedOperator, OpenContext, Side, SideEmitter, SideOutput};
+pub use operator::{
+    Aggregate, Answers, AskContext, Context, Emitter, ExpiringStates, FinishContext, KeyedOperator, OpenContext, Side,
+    SideEmitter, SideOutput,
+};
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use snapshot::{Put, StoreBackend, StoreLock, WriteFn};
 pub use source::{Bounded, Poll, Records, Rejected, Source, SplitReader, Watermarks};
 pub use state::{
-    Adding, AggregatingState, KeyList, KeyMap, KeyState, KeyTimers, ListState, MapState, Readable, ReducingState, Stored, Ttl,
-    ValueState, Versions,
+    Adding, AggregatingState, AskedState, KeyList, KeyMap, KeyState, KeyTimers, ListState, MapState, Readable, ReducingState,
+    Stored, Ttl, ValueState, Versions,
 };
 pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, secs};
 pub use timer::{TimeDomain, Timer};

@@ -21,7 +21,7 @@ use crate::executor::Executor;
 use crate::hook::Hooks;
 use crate::ids::{CheckpointId, Uid};
 use crate::key::{KeyGroups, KeyHasher};
-use crate::plan::{Flow, OperatorMetrics, Plan, compile};
+use crate::plan::{Addresses, Flow, OperatorMetrics, Plan, compile};
 use crate::snapshot::{JobOptions, JobStore, StoreBackend};
 
 /// A job as it was described.
@@ -47,6 +47,8 @@ pub(crate) struct JobSpec {
 #[derive(Debug)]
 pub(crate) struct Launched {
     pub(crate) status: Arc<JobStatus>,
+    /// Where its operators can be asked.
+    pub(crate) addresses: Addresses,
     /// The root of its tree, and its end; none where it had finished before.
     pub(crate) root: Option<(ActorRef<RootMsg>, JoinHandle<()>)>,
 }
@@ -108,12 +110,13 @@ pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result
             Some(beginning) => beginning,
             None => {
                 status.ended(JobEnd::Finished);
-                return Ok(Launched { status, root: None });
+                return Ok(Launched { status, addresses: Addresses::none(), root: None });
             }
         },
     };
     plan.groups = beginning.groups;
     name_tasks(&plan, &spec.hooks);
+    let addresses = Addresses::of(&plan, beginning.hasher);
     let checkpoints = spec.checkpoints.unwrap_or_else(Checkpoints::manual);
     let common = Common {
         job: spec.name.into(),
@@ -138,7 +141,7 @@ pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result
     };
     let root =
         Actor::spawn(None, Root, args).await.map_err(|error| Error::Engine(format!("the job could not be started: {error}")))?;
-    Ok(Launched { status, root: Some(root) })
+    Ok(Launched { status, addresses, root: Some(root) })
 }
 
 fn without_store(plan: &Plan, options: &JobOptions) -> Beginning {

@@ -12,6 +12,7 @@
 
 mod alarm;
 mod coordinator;
+mod entrant;
 mod first;
 mod hooked;
 mod keeper;
@@ -27,12 +28,12 @@ mod status;
 mod told;
 mod views;
 
+pub(crate) use first::FirstAttempt;
 #[cfg(feature = "testing")]
 pub(crate) use keeper::{prepare_parts, to_snapshot};
 pub(crate) use launch::{JobSpec, Launched, Safety, check, launch};
-pub(crate) use first::FirstAttempt;
 pub(crate) use post::post;
 #[cfg(feature = "testing")]
 pub(crate) use restore::{Origin, RestorePoint, Wanted};
-pub(crate) use root::{RootMsg, RootRef};
+pub(crate) use root::{Asking, RootMsg, RootRef};
 pub(crate) use status::{JobEnd, JobStatus};

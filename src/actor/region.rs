@@ -9,6 +9,7 @@ use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::alarm::Alarm;
 use super::coordinator::CoordinatorMsg;
+use super::entrant::{Entrant, Reach};
 use super::hooked::{enter, route};
 use super::keeper::{KeeperMsg, Part, guarded};
 use super::opened::{Opened, open_task};
@@ -17,14 +18,13 @@ use super::presence::Presence;
 use super::restore::{Origin, RestorePoint, Wanted};
 use super::root::{Common, RootMsg};
 use super::shell::Shell;
-use crate::channel::LaneSender;
 use crate::checkpoint::{self, Member, Refusal};
 use crate::error::{BoxError, Error, Result};
 use crate::executor::{Driver, Ending, drive};
 use crate::gate::AbortReason;
 use crate::hook::{Control, CrashPoint, Role, Who};
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId, Uid};
-use crate::operator::{OpId, Work};
+use crate::operator::{OpId, Question, Work};
 use crate::plan::{AttemptContext, Opener, Surroundings, wire};
 use crate::supervision::{Action, Event, Region};
 use crate::task::{Command, Report};
@@ -39,6 +39,8 @@ pub(crate) enum RegionMsg {
     Opened(Box<Opened>),
     /// To one task, in this attempt.
     ToTask { task: TaskId, attempt: Attempt, command: Command },
+    /// To one task, whatever the attempt.
+    Ask { task: TaskId, question: Question },
     /// To all tasks: the checkpoint is complete.
     Complete(CheckpointId),
     /// To all tasks: the checkpoint was given up; the latest complete one.
@@ -64,30 +66,6 @@ pub(crate) struct RegionArgs {
 /// The supervisor's behaviour.
 pub(crate) struct RegionSupervisor;
 
-/// A task of the current attempt.
-struct Entrant {
-    reach: Reach,
-    committed: Option<CheckpointId>,
-}
-
-/// How commands reach a task.
-#[derive(Clone)]
-enum Reach {
-    /// It is being opened; what is sent waits in its lane.
-    Lane(LaneSender<Command>),
-    /// Through its shell, the only holder of its lane.
-    Shell(ActorRef<Command>),
-}
-
-impl Reach {
-    fn tell(&self, command: Command) {
-        match self {
-            Reach::Lane(lane) => lane.send(command),
-            Reach::Shell(shell) => post(shell, command),
-        }
-    }
-}
-
 /// The machine, and the tasks of the current attempt.
 pub(crate) struct RegionState {
     args: RegionArgs,
@@ -99,6 +77,8 @@ pub(crate) struct RegionState {
     /// The checkpoint that the current attempt began from.
     point: Option<CheckpointId>,
     finishing: Option<CheckpointId>,
+    /// Why the attempt before failed, until the next one runs.
+    cause: Option<Error>,
 }
 
 impl RegionState {
@@ -120,7 +100,10 @@ impl RegionState {
                 self.args.common.hooks.tell(Who::Region(self.args.id), || format!("attempt {attempt} begins from {from}"));
                 self.prepare(attempt, point, myself);
             }
-            Action::ReportRunning { attempt } => self.report_running(attempt),
+            Action::ReportRunning { attempt } => {
+                self.cause = None;
+                self.report_running(attempt);
+            }
             Action::CancelTasks { tasks, .. } => {
                 self.abandoned = self.entrants.is_empty();
                 self.each(&tasks, |entrant| entrant.reach.tell(Command::Cancel));
@@ -131,6 +114,7 @@ impl RegionState {
                 tracing::warn!(region = %self.args.id, %cause, restarts, "a region failed and is restarted");
                 let told = || format!("failed, and is restarted ({restarts}): {cause}");
                 self.args.common.hooks.tell_failure(Who::Region(self.args.id), told);
+                self.cause = Some(cause);
                 self.args.common.hooks.crash(CrashPoint::Backoff)?;
             }
             Action::Over(outcome) => {
@@ -345,6 +329,18 @@ impl RegionState {
         }
     }
 
+    /// Passes a question on to a task that runs; any other has no answer, and the reason is told.
+    fn ask(&self, task: TaskId, question: Question) {
+        let shell = self.entrants.get(&task).and_then(Entrant::shell);
+        match (self.machine.silence(), shell, &self.cause) {
+            (None, Some(shell), _) => post(shell, Command::Ask(question)),
+            (None, None, None) => question.refuse("the job is being started"),
+            (None, None, Some(cause)) => question.refuse(format!("its state is being restored after a failure: {cause}")),
+            (Some(silence), _, None) => question.refuse(silence),
+            (Some(silence), _, Some(cause)) => question.refuse(format!("{silence}: {cause}")),
+        }
+    }
+
     /// The task of the current attempt whose shell this actor is.
     fn task_behind(&self, actor: ActorId) -> Option<TaskId> {
         let is_shell = |reach: &Reach| matches!(reach, Reach::Shell(shell) if shell.get_id() == actor);
@@ -380,6 +376,7 @@ impl Actor for RegionSupervisor {
             abandoned: false,
             point: None,
             finishing: None,
+            cause: None,
             args,
         })
     }
@@ -397,6 +394,7 @@ impl Actor for RegionSupervisor {
             RegionMsg::Prepared { attempt, restore } => state.prepared(attempt, restore, &myself)?,
             RegionMsg::Opened(opened) => state.opened(*opened, &myself).await?,
             RegionMsg::ToTask { task, attempt, command } if attempt == current => state.tell(task, command),
+            RegionMsg::Ask { task, question } => state.ask(task, question),
             RegionMsg::Complete(id) => state.completed(id)?,
             RegionMsg::Aborted(id, latest) => {
                 let abort = |entrant| state.notify(entrant, Control::Abort, Command::Aborted(id, latest));

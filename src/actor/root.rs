@@ -17,10 +17,11 @@ use super::views::Views;
 use crate::checkpoint::{self, Start};
 use crate::config::{Checkpoints, Guarantee, Pipes, Restart};
 use crate::error::{Error, Result};
-use crate::executor::Executor;
+use crate::executor::{Executor, Running};
 use crate::hook::{Hooks, Role};
-use crate::ids::{CheckpointId, RegionId};
+use crate::ids::{CheckpointId, RegionId, TaskId};
 use crate::key::KeyHasher;
+use crate::operator::Question;
 use crate::plan::Plan;
 use crate::snapshot::JobStore;
 use crate::supervision::{Event, Outcome};
@@ -33,8 +34,18 @@ pub(crate) enum RootMsg {
     FinishedWritten(Result<()>),
     /// Someone wants a checkpoint.
     Request(RpcReplyPort<Result<CheckpointId, Error>>),
+    /// Someone asks an operator.
+    Ask(Box<Asking>),
     /// The user cancels.
     Cancel,
+}
+
+/// A question on its way from a handle to a task.
+pub(crate) struct Asking {
+    pub(crate) task: TaskId,
+    pub(crate) question: Question,
+    /// Waits for the answer, and gives it up after a while.
+    pub(crate) relay: Running,
 }
 
 /// How the job's handles reach the root.
@@ -91,6 +102,16 @@ impl RootState {
         post(&self.coordinator, CoordinatorMsg::Event(checkpoint::Event::Stopping));
         for region in &self.regions {
             post(region, RegionMsg::Event(Event::Cancel));
+        }
+    }
+
+    /// Sends a question on its way, and has the answer waited for.
+    fn ask(&self, asking: Asking) {
+        let Asking { task, question, relay } = asking;
+        tokio::spawn(relay);
+        let of = self.common.plan.regions.iter().position(|tasks| tasks.contains(&task));
+        if let Some(region) = of.and_then(|of| self.regions.get(of)) {
+            post(region, RegionMsg::Ask { task, question });
         }
     }
 
@@ -173,6 +194,7 @@ impl Actor for Root {
             RootMsg::FinishedWritten(Ok(())) => state.end(JobEnd::Finished, &myself),
             RootMsg::FinishedWritten(Err(error)) => state.end(JobEnd::Failed(error), &myself),
             RootMsg::Request(port) => post(&state.coordinator, CoordinatorMsg::Request(port)),
+            RootMsg::Ask(asking) => state.ask(*asking),
             RootMsg::Cancel => state.cancel(),
         }
         Ok(())

@@ -94,6 +94,11 @@ impl JobStatus {
         Some(self.latest.load(Ordering::Relaxed)).filter(|id| *id > 0).map(CheckpointId)
     }
 
+    /// Whether it is decided how the job ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.decided.get().is_some()
+    }
+
     /// Notes how the job ended; the first word counts.
     pub(crate) fn ended(&self, end: JobEnd) {
         self.decided.get_or_init(|| end);

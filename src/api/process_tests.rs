@@ -11,12 +11,47 @@ use crate::channel::{Bell, lane};
 use crate::frame::{Batch, Keyed};
 use crate::gate::Steps;
 use crate::ids::{Attempt, CheckpointId, TaskId};
-use crate::operator::{Cx, Flow, Halt, Next, Signal};
+use crate::operator::{Ask, Asked, Cx, Flow, Halt, Next, OpId, Question, Signal};
 use crate::snapshot::RestoredOperator;
 use crate::task::{Advance, Command, Head, Progress, Task, TaskParts};
 use crate::time::{Clock, Moment, Timestamp};
 
 const UNTIMED: i64 = i64::MIN;
+
+/// Notes how it finds the operator.
+struct Look(Log);
+
+impl Ask for Look {
+    fn callback(&self) -> &'static str {
+        "query"
+    }
+
+    fn put(self: Box<Self>, asked: &dyn Asked) {
+        for state in asked.states() {
+            let three =
+                state.entries::<u64, u64>().and_then(|counts| counts.get(HASHER.hash(&3u64, &mut Vec::new()).unwrap(), &3));
+            self.0.say(format!("{} is {}, of 3 {three:?}", state.name, state.holds));
+        }
+    }
+
+    fn refuse(self: Box<Self>, _: String) {
+        unreachable!("nobody refuses it here")
+    }
+}
+
+#[test]
+fn a_question_is_put_to_its_operator_between_records_and_passes_every_other() {
+    let mut script = Script::new();
+    script.record(3, 0, "count, count").said();
+    script.slow.store(true, Ordering::Relaxed);
+    for operator in [OpId(7), OpId(0)] {
+        script.cx.question = Some(Question::new(operator, Look(script.log.clone())));
+        assert_eq!(script.link.signal(Signal::Ask(operator), &mut script.cx).unwrap(), Flow::Drained);
+        assert_eq!(script.cx.question.is_some(), operator == OpId(7), "one for another operator goes on its way");
+    }
+    assert_eq!(script.said(), ["count is a u64 for each u64, of 3 Some(2)"]);
+    assert_eq!(script.cx.running(), (OpId(0), "query"), "who is blamed for a panic");
+}
 
 fn without_open(script: &mut Script) -> Vec<String> {
     script.said().into_iter().filter(|line| line != "open").collect()

@@ -3,6 +3,7 @@
 //! Always: one record in, one out, so timestamps and marks stay in place and a whole batch is folded in one tight loop, in which
 //! the memory latencies of different keys overlap. An accumulator is found by one look-up, its key cloned only at its first record.
 
+use std::any::{Any, type_name};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,13 +12,15 @@ use crate::error::Result;
 use crate::frame::{Batch, Keyed};
 use crate::ids::Uid;
 use crate::key::{Key, KeyGroups};
-use crate::operator::{Cx, Flow, Halt, Link, Next, OpId, OperatorPart, Signal, Stage};
-use crate::state::{Hint, Kept, KeyHasher, KeyedState, KeyedTable, RestoredStates, StateDescriptor, StateKind, read_table};
+use crate::operator::{Asked, Cx, Flow, Halt, Link, Next, OpId, OperatorPart, Signal, Stage};
+use crate::state::{
+    Hint, Kept, KeyHasher, KeyedState, KeyedTable, OpenState, RestoredStates, StateDescriptor, StateKind, read_table,
+};
 
 use super::running::{Failure, Running};
 
 /// The name of the state that keeps the accumulators.
-const ACCUMULATORS: &str = "accumulators";
+pub(crate) const ACCUMULATORS: &str = "accumulators";
 
 /// Records whose keys are hinted at together: their tags and the beginnings of their entries fit the first-level cache.
 const HINTED: usize = 256;
@@ -189,7 +192,24 @@ where
             self.snapshot(cx);
             self.copying = QUIET_PIECES;
         }
+        if let Some(question) = cx.take_question(signal, self.operator) {
+            question.put(self);
+        }
         self.stage.signal(signal, cx)
+    }
+}
+
+impl<K: Key, F: Running> Asked for Fold<K, F> {
+    fn states(&self) -> Vec<OpenState<'_>> {
+        vec![OpenState::of(ACCUMULATORS, &self.table)]
+    }
+
+    fn kind(&self) -> &'static str {
+        type_name::<F>()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 }
 

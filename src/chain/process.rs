@@ -4,13 +4,15 @@
 //! processing-time timers once the clock has passed them. However the attempt ends, the operator is closed once. Called by the loop
 //! of [`super::steps`], on the task's thread.
 
+use std::any::{Any, type_name};
+
 use crate::config::PIECES_PER_COPY;
 use crate::error::BoxError;
 use crate::frame::Keyed;
 use crate::hook::Callback;
 use crate::ids::{CheckpointId, Uid};
-use crate::operator::{Context, Cx, FinishContext, KeyedOperator, Moments, OpId, OperatorPart, Signal};
-use crate::state::{DueTimer, KeyState, KeyTimers, KeyedState, Timers, passed};
+use crate::operator::{AskContext, Asked, Context, Cx, FinishContext, KeyedOperator, Moments, OpId, OperatorPart, Signal};
+use crate::state::{AskedState, DueTimer, KeyState, KeyTimers, KeyedState, OpenState, Timers, passed};
 use crate::time::{Timestamp, millis};
 use crate::timer::TimeDomain;
 
@@ -113,6 +115,12 @@ impl<O: KeyedOperator> Process<O> {
         }
     }
 
+    /// Looks at the operator, with what it may see of a key when it is asked.
+    pub(crate) fn look<R>(&self, (hash, key): (u64, &O::Key), look: impl FnOnce(&O, &AskContext<'_, O>) -> R) -> R {
+        let state = AskedState::new(&self.keyed.states, hash, key);
+        look(&self.operator, &AskContext::new(state, self.keyed.watermark))
+    }
+
     fn snapshot(&mut self, cx: &mut Cx) {
         self.copying = Copying::Until { copies: self.keyed.states.copies(), quiet: QUIET_CALLBACKS };
         let mut views = self.keyed.states.at(cx.wall).view();
@@ -183,6 +191,13 @@ impl<O: KeyedOperator> Stepwise for Process<O> {
         self.operator.finish(&mut FinishContext::new((&mut outs.main, &mut outs.sides), moments))
     }
 
+    fn asked(&mut self, signal: Signal, cx: &mut Cx) {
+        if let Some(question) = cx.take_question(signal, self.id) {
+            self.keyed.states.at(cx.wall);
+            question.put(self);
+        }
+    }
+
     fn checkpoint(&mut self, signal: Signal, cx: &mut Cx) -> Result<(), BoxError> {
         match signal {
             Signal::Snapshot(_) => self.snapshot(cx),
@@ -191,6 +206,20 @@ impl<O: KeyedOperator> Stepwise for Process<O> {
             _ => {}
         }
         Ok(())
+    }
+}
+
+impl<O: KeyedOperator> Asked for Process<O> {
+    fn states(&self) -> Vec<OpenState<'_>> {
+        self.keyed.states.open_states()
+    }
+
+    fn kind(&self) -> &'static str {
+        type_name::<O>()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 }
 

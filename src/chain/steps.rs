@@ -74,6 +74,9 @@ pub(crate) trait Stepwise: Send {
         Ok(())
     }
 
+    /// Answers the question that lies with `cx`, if it is for this operator; else leaves it there.
+    fn asked(&mut self, _signal: Signal, _cx: &mut Cx) {}
+
     /// `Snapshot`, `Complete` or `Flush`.
     fn checkpoint(&mut self, _signal: Signal, _cx: &mut Cx) -> Result<(), BoxError> {
         Ok(())
@@ -243,6 +246,10 @@ impl<S: Stepwise> Link<S::In> for Steps<S> {
             Signal::Snapshot(_) | Signal::Complete(_) | Signal::Flush => {
                 self.operator.checkpoint(signal, cx)?;
                 self.pass_on(signal, cx)
+            }
+            Signal::Ask(_) => {
+                self.operator.asked(signal, cx);
+                if cx.question.is_some() { self.pass_on(signal, cx) } else { Ok(Flow::Drained) }
             }
             _ => self.pass_on(signal, cx),
         }

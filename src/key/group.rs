@@ -3,7 +3,7 @@
 //! `group = hash * M >> 64` with M, the maximum parallelism; owners hold contiguous ranges of groups. What is left of the product,
 //! the fraction, is evenly spread within a group and finds the segment of its table.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use crate::ids::KeyGroup;
 
@@ -38,6 +38,16 @@ impl KeyGroups {
     pub(crate) fn place(self, hash: u64) -> (KeyGroup, u64) {
         let product = u128::from(hash) * u128::from(self.max);
         (KeyGroup((product >> 64) as u16), product as u64)
+    }
+
+    /// The hashes that fall into these groups; none where there is no such group.
+    pub(crate) fn hashes(self, groups: Range<u16>) -> Option<RangeInclusive<u64>> {
+        let first = |group: u16| (u128::from(group) << 64).div_ceil(u128::from(self.max));
+        let (start, end) = (first(groups.start), first(groups.end.min(self.max)));
+        if start >= end {
+            return None;
+        }
+        Some(u64::try_from(start).ok()?..=u64::try_from(end - 1).ok()?)
     }
 
     /// The index of the task that owns `group`, among `parallelism` tasks.
@@ -82,6 +92,24 @@ mod tests {
                 }
                 assert_eq!(next, max, "ranges cover all groups");
             }
+        }
+    }
+
+    #[test]
+    fn the_hashes_of_a_group_are_all_that_fall_into_it() {
+        for max in [1, 2, 3, 7, 100, 128, 512, u16::MAX] {
+            let groups = KeyGroups::new(max);
+            let mut next = Some(0);
+            for group in (0..max).take(300).chain(max.saturating_sub(2)..max) {
+                let (first, last) = groups.hashes(group..group + 1).unwrap().into_inner();
+                assert_eq!((groups.of(first), groups.of(last)), (KeyGroup(group), KeyGroup(group)));
+                assert!(next.is_none_or(|next| next == first) || group >= 298, "nothing lies between two groups");
+                next = last.checked_add(1);
+            }
+            assert_eq!(groups.hashes(0..max), Some(0..=u64::MAX));
+            assert_eq!(groups.hashes(0..u16::MAX), Some(0..=u64::MAX), "there are no more");
+            assert_eq!(groups.hashes(max..u16::MAX), None);
+            assert_eq!(groups.hashes(0..0), None);
         }
     }
 

@@ -74,6 +74,44 @@ use crate::timer::Timer;
 /// });
 /// # }
 /// ```
+///
+/// The service that the job runs in may ask it about an account at any time, where it [`Answers`](crate::Answers); what it remembers
+/// can also be read [without its help](crate::JobHandle::query):
+///
+/// ```
+/// use tidegate::{Answers, AskContext, Askable, BoxError, JobHandle, Queryable};
+/// # use tidegate::{Context, KeyedOperator, Timestamp, ValueState};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// # struct AccountId(u64);
+/// # struct FraudDetector { flagged: ValueState<Timestamp> }
+/// # impl KeyedOperator for FraudDetector {
+/// #     type Key = AccountId;
+/// #     type In = ();
+/// #     type Out = ();
+/// #     fn on_record(&mut self, _: (), _: &mut Context<'_, Self>) -> Result<(), BoxError> { Ok(()) }
+/// # }
+///
+/// struct IsFlagged;
+///
+/// impl Answers<IsFlagged> for FraudDetector {
+///     type Reply = bool;
+///
+///     fn on_message(&self, _: IsFlagged, ctx: &AskContext<'_, Self>) -> Result<bool, BoxError> {
+///         Ok(ctx.state.get(self.flagged).is_some())
+///     }
+/// }
+///
+/// // In a request handler of the service:
+/// async fn may_pay(job: &JobHandle, account: &AccountId) -> tidegate::Result<bool> {
+///     let flagged = job.ask(&Askable::<FraudDetector>::new("fraud"), account, IsFlagged).await?;
+///     Ok(!flagged)
+/// }
+///
+/// async fn flagged_since(job: &JobHandle, account: &AccountId) -> tidegate::Result<Option<Timestamp>> {
+///     job.query(&Queryable::new("fraud", "flagged"), account).await
+/// }
+/// ```
 pub trait KeyedOperator: Send + Sized + 'static {
     /// What records are keyed by.
     type Key: Key;

@@ -9,6 +9,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::question::Question;
 use crate::channel::Spent;
 use crate::config::PIECES_PER_STEP;
 use crate::error::BoxError;
@@ -79,6 +80,8 @@ pub(crate) enum Signal {
     Snapshot(CheckpointId),
     /// The checkpoint is complete, and with it all before it.
     Complete(CheckpointId),
+    /// The question that lies with the links' [`Cx`] is for this operator. Comes between any two calls, whatever is held.
+    Ask(OpId),
 }
 
 /// An operator's place in the list of names of its task.
@@ -114,6 +117,8 @@ pub(crate) struct Cx {
     pub(crate) parts: Vec<OperatorPart>,
     /// Blocking work that links have asked for.
     pub(crate) works: Vec<(OpId, Work)>,
+    /// The question that an `Ask` signal brings.
+    pub(crate) question: Option<Question>,
     /// The records that a sink has left of the last batch that it was given.
     pub(crate) spent: Option<Spent>,
     /// How many more pieces of work the step may do; below zero once some link has stopped for want of them.
@@ -132,6 +137,7 @@ impl Default for Cx {
             running: (OpId::default(), "open"),
             parts: Vec::new(),
             works: Vec::new(),
+            question: None,
             spent: None,
             pieces: i32::MAX,
             hooked: None,
@@ -152,6 +158,16 @@ impl Cx {
     #[inline]
     pub(crate) fn enter(&mut self, operator: OpId, callback: &'static str) {
         self.running = (operator, callback);
+    }
+
+    /// Takes out the question that the signal brings, if it is for this operator: what comes next is blamed on it.
+    pub(crate) fn take_question(&mut self, signal: Signal, operator: OpId) -> Option<Question> {
+        if signal != Signal::Ask(operator) {
+            return None;
+        }
+        let question = self.question.take()?;
+        self.enter(operator, question.callback());
+        Some(question)
     }
 
     /// A callback of this operator is about to be called.

@@ -2,14 +2,17 @@
 //!
 //! Always: a link's calls come from one thread at a time, its task's, and none overlaps another.
 
+mod answers;
 mod context;
 mod keyed;
 mod link;
 mod open;
 mod open_expiring;
+mod question;
 mod side;
 mod stage;
 
+pub use answers::{Answers, AskContext};
 pub(crate) use context::Moments;
 pub use context::{Context, Emitter, FinishContext, SideEmitter};
 pub use keyed::KeyedOperator;
@@ -17,6 +20,7 @@ pub(crate) use link::{Cx, Flow, Halt, Link, Next, OpId, OperatorPart, Signal, Wo
 pub(crate) use open::Instance;
 pub use open::OpenContext;
 pub use open_expiring::ExpiringStates;
+pub(crate) use question::{Ask, Asked, Question};
 pub(crate) use side::{Port, Sides, side_port};
 pub use side::{Side, SideOutput};
 pub(crate) use stage::Stage;

@@ -179,7 +179,7 @@ impl<T: Send + 'static, P: Partitioner<T>> Link<T> for Exchange<T, P> {
             Signal::Barrier(id) => self.close_all(Close::Barrier(id)),
             Signal::CancelBarrier(id) => self.close_all(Close::CancelBarrier(id)),
             Signal::End => self.close_all(Close::End),
-            Signal::Due(_) | Signal::Finish | Signal::Snapshot(_) | Signal::Complete(_) => Ok(Flow::Drained),
+            Signal::Due(_) | Signal::Finish | Signal::Snapshot(_) | Signal::Complete(_) | Signal::Ask(_) => Ok(Flow::Drained),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Always: everything that can be refused is refused here, before anything starts; the same flow always gives the same plan, and
 //! the same uids.
 
+mod addresses;
 mod carrier;
 mod compile;
 mod flow;
@@ -10,6 +11,7 @@ mod opening;
 mod uids;
 mod wiring;
 
+pub(crate) use addresses::{Address, Addresses};
 #[cfg(test)]
 pub(crate) use carrier::unlink;
 pub(crate) use carrier::{AnyLink, Carrier, KeyedCarrier, PlainCarrier, link};

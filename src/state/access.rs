@@ -6,6 +6,7 @@
 use crate::key::Key;
 
 use super::Aggregate;
+use super::asked::AskedState;
 use super::handles::{AggregatingState, ListState, MapState, ReducingState, ValueState};
 use super::key_list::{self, KeyList};
 use super::key_map::{self, KeyMap};
@@ -25,6 +26,9 @@ pub trait Readable: Copy + sealed::Sealed {
 
     #[doc(hidden)]
     fn read<'a, K: Key>(self, state: &'a KeyState<'_, K>) -> Option<Self::Read<'a>>;
+
+    #[doc(hidden)]
+    fn peek<'a, K: Key>(self, state: &AskedState<'a, K>) -> Option<Self::Read<'a>>;
 
     #[doc(hidden)]
     fn clear<K: Key>(self, state: &mut KeyState<'_, K>) -> Option<Self::Cleared>;
@@ -101,7 +105,11 @@ impl<K: Key> KeyState<'_, K> {
     pub fn get_mut<V: Stored>(&mut self, state: ValueState<V>) -> Option<&mut V> {
         if state.expires {
             let (at, lapse) = self.written(state);
-            return at.table.get_mut(at.hash, at.key).filter(|found| !lapse.has_expired(found.0)).map(|found| renewed(found, lapse));
+            return at
+                .table
+                .get_mut(at.hash, at.key)
+                .filter(|found| !lapse.has_expired(found.0))
+                .map(|found| renewed(found, lapse));
         }
         let (hash, key) = (self.hash, self.key);
         self.lasting_mut(state).get_mut(hash, key)
@@ -155,11 +163,7 @@ fn renewed<V>(found: &mut Stamped<V>, lapse: Lapse) -> &mut V {
 }
 
 /// What has not expired of a key, made anew where it has or is not there.
-fn live_or_insert_with<'a, K: Key, V: Stored>(
-    at: At<'a, K, Stamped<V>>,
-    lapse: Lapse,
-    make: impl FnOnce() -> V,
-) -> &'a mut V {
+fn live_or_insert_with<'a, K: Key, V: Stored>(at: At<'a, K, Stamped<V>>, lapse: Lapse, make: impl FnOnce() -> V) -> &'a mut V {
     let mut make = Some(make);
     let mut made = || (make.take().expect("made once"))();
     let found = at.table.get_or_insert_with(at.hash, at.key, || Stamped(lapse.now, made()));
@@ -223,6 +227,18 @@ fn read_expiring<'a, K: Key, S: Single>(handle: S, state: &'a KeyState<'_, K>) -
     lapse.shows(*at, seen).then_some((value, &found.with))
 }
 
+/// The same for a question, which changes nothing, nor is it noted as a read.
+#[track_caller]
+fn peek<'a, K: Key, S: Single>(handle: S, state: &AskedState<'a, K>) -> Option<(&'a S::Value, &'a S::With)> {
+    if handle.expires() {
+        let found = state.states.state::<Expiring<K, Stamped<S::Value>, S::With>>(handle.index(), &handle);
+        let Stamped(at, value) = found.table.get(state.hash, state.key)?;
+        return (!found.lapse(state.states.now).has_expired(*at)).then_some((value, &found.with));
+    }
+    let found = state.states.state::<Lasting<K, S::Value, S::With>>(handle.index(), &handle);
+    found.table.get(state.hash, state.key).map(|value| (value, &found.with))
+}
+
 #[inline]
 #[track_caller]
 fn clear<K: Key, S: Single>(handle: S, state: &mut KeyState<'_, K>) -> Option<S::Value> {
@@ -244,6 +260,11 @@ impl<V: Stored> Readable for ValueState<V> {
         read(self, state).map(|(value, ())| value)
     }
 
+    #[track_caller]
+    fn peek<'a, K: Key>(self, state: &AskedState<'a, K>) -> Option<Self::Read<'a>> {
+        peek(self, state).map(|(value, ())| value)
+    }
+
     #[inline]
     #[track_caller]
     fn clear<K: Key>(self, state: &mut KeyState<'_, K>) -> Option<V> {
@@ -261,6 +282,11 @@ impl<T: Stored> Readable for ReducingState<T> {
         read(self, state).map(|(value, _)| value)
     }
 
+    #[track_caller]
+    fn peek<'a, K: Key>(self, state: &AskedState<'a, K>) -> Option<Self::Read<'a>> {
+        peek(self, state).map(|(value, _)| value)
+    }
+
     #[inline]
     #[track_caller]
     fn clear<K: Key>(self, state: &mut KeyState<'_, K>) -> Option<T> {
@@ -276,6 +302,11 @@ impl<A: Aggregate> Readable for AggregatingState<A> {
     #[track_caller]
     fn read<'a, K: Key>(self, state: &'a KeyState<'_, K>) -> Option<A::Out> {
         read(self, state).map(|(acc, aggregate)| aggregate.result(acc))
+    }
+
+    #[track_caller]
+    fn peek<'a, K: Key>(self, state: &AskedState<'a, K>) -> Option<Self::Read<'a>> {
+        peek(self, state).map(|(acc, aggregate)| aggregate.result(acc))
     }
 
     #[inline]

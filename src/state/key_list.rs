@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::key::Key;
 
+use super::asked::AskedState;
 use super::chunks::Chunks;
 use super::handles::ListState;
 use super::of_key::KeyState;
@@ -48,6 +49,23 @@ pub(super) fn open<'a, K: Key, T: Stored>(state: &'a mut KeyState<'_, K>, handle
         let Lasting { table, copies, .. } = found;
         Held::Lasting(At { table, copies, hash, key })
     })
+}
+
+/// The elements that a question finds.
+#[track_caller]
+pub(super) fn peek<'a, K: Key, T: Stored>(
+    state: &AskedState<'a, K>,
+    handle: ListState<T>,
+) -> impl Iterator<Item = &'a T> + use<'a, K, T> {
+    let (hash, key) = (state.hash, state.key);
+    if !handle.expires {
+        let found = state.states.state::<Lasting<K, Chunks<T>, ()>>(handle.index, &handle);
+        return Either::Left(found.table.get(hash, key).into_iter().flat_map(Chunks::iter));
+    }
+    let found = state.states.state::<Expiring<K, Chunks<Stamped<T>>, ()>>(handle.index, &handle);
+    let lapse = found.lapse(state.states.now);
+    let all = found.table.get(hash, key).into_iter().flat_map(Chunks::iter);
+    Either::Right(all.filter(move |element| !lapse.has_expired(element.0)).map(|element| &element.1))
 }
 
 impl<K: Key, T: Stored> KeyList<'_, K, T> {
@@ -119,7 +137,10 @@ impl<K: Key, T: Stored> KeyList<'_, K, T> {
             Held::Lasting(at) => at.remove().map_or_else(Vec::new, Chunks::into_vec),
             Held::Expiring(fading) => {
                 let all = fading.at.remove().map_or_else(Vec::new, Chunks::into_vec);
-                all.into_iter().filter(|element| fading.lapse.shows(element.0, false)).map(|Stamped(_, element)| element).collect()
+                all.into_iter()
+                    .filter(|element| fading.lapse.shows(element.0, false))
+                    .map(|Stamped(_, element)| element)
+                    .collect()
             }
         }
     }

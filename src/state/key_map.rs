@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::key::{Key, KeyHasher};
 
+use super::asked::AskedState;
 use super::handles::MapState;
 use super::key_list::Either;
 use super::of_key::KeyState;
@@ -79,6 +80,23 @@ pub(super) fn open<'a, K: Key, UK: Key, UV: Stored>(
         let Lasting { table, copies, with: scratch, .. } = found;
         Held::Lasting(At { table, copies, hash, key }, scratch)
     })
+}
+
+/// The entries that a question finds.
+#[track_caller]
+pub(super) fn peek<'a, K: Key, UK: Key, UV: Stored>(
+    state: &AskedState<'a, K>,
+    handle: MapState<UK, UV>,
+) -> impl Iterator<Item = (&'a UK, &'a UV)> + use<'a, K, UK, UV> {
+    let (hash, key) = (state.hash, state.key);
+    if !handle.expires {
+        let found = state.states.state::<Lasting<K, Pieces<UK, UV>, Scratch>>(handle.index, &handle);
+        return Either::Left(found.table.get(hash, key).into_iter().flat_map(Pieces::iter));
+    }
+    let found = state.states.state::<Expiring<K, Pieces<UK, Stamped<UV>>, Scratch>>(handle.index, &handle);
+    let lapse = found.lapse(state.states.now);
+    let all = found.table.get(hash, key).into_iter().flat_map(Pieces::iter);
+    Either::Right(all.filter(move |(_, value)| !lapse.has_expired(value.0)).map(|(key, value)| (key, &value.1)))
 }
 
 impl<K: Key, UK: Key, UV: Stored> KeyMap<'_, K, UK, UV> {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::key::KeyGroups;
 use crate::time::Timestamp;
 
+use super::asked::OpenState;
 use super::carried::CarriedState;
 use super::registered::Registered;
 use super::table::KeyHasher;
@@ -52,6 +53,11 @@ impl<K: 'static> KeyedState<K> {
         let mut views: Vec<Arc<dyn StateView>> = self.states.iter_mut().map(|state| state.view(self.now)).collect();
         views.extend(self.carried.values().map(Arc::clone));
         views
+    }
+
+    /// The registered states, as a question finds them.
+    pub(crate) fn open_states(&self) -> Vec<OpenState<'_>> {
+        self.states.iter().map(|state| state.open(self.now)).collect()
     }
 }
 

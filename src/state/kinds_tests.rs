@@ -159,8 +159,7 @@ fn c6_values_are_reduced_in_order_and_nothing_added_is_none() {
         }
     }
     let mut states = fresh();
-    let reduced =
-        states.register("r", None).reducing(Box::new(|a: &String, b: String| format!("f({a},{b})"))).unwrap();
+    let reduced = states.register("r", None).reducing(Box::new(|a: &String, b: String| format!("f({a},{b})"))).unwrap();
     let joined = states.register("a", None).aggregating(Joined).unwrap();
     let mut one = of(&mut states, &1);
     assert_eq!((one.get(reduced), one.get(joined)), (None, None));
@@ -302,7 +301,9 @@ fn a_change_to_a_list_of_a_million_elements_that_a_view_holds_copies_one_chunk()
 fn a_change_to_a_map_of_a_million_entries_that_a_view_holds_copies_one_piece() {
     const N: u64 = 1_000_000;
     let (mut pieces, mut copies) = (Pieces::new(), 0);
-    (0..N).for_each(|key| drop(pieces.insert(hash(&key), &key, key, &mut copies)));
+    for key in 0..N {
+        pieces.insert(hash(&key), &key, key, &mut copies);
+    }
     assert_eq!(copies, 0);
     let view = pieces.clone();
     *pieces.get_mut(hash(&7), &7, &mut copies).unwrap() = 70;
@@ -320,7 +321,9 @@ fn a_map_is_gone_through_in_the_same_order_whatever_happened_to_it_before() {
     let keys = || 0..3000u64;
     let made = |keys: &mut dyn Iterator<Item = u64>| {
         let mut pieces = Pieces::new();
-        keys.for_each(|key| drop(pieces.insert(hash(&key), &key, key, &mut 0)));
+        for key in keys {
+            pieces.insert(hash(&key), &key, key, &mut 0);
+        }
         pieces
     };
     let (one, mut other) = (made(&mut keys()), made(&mut keys().chain(5000..9000).collect::<Vec<_>>().into_iter().rev()));

@@ -5,6 +5,7 @@
 
 mod access;
 mod aggregate;
+mod asked;
 mod carried;
 mod chunks;
 mod counted;
@@ -17,6 +18,7 @@ mod keyed;
 mod list;
 mod marked;
 mod of_key;
+mod page;
 mod pieces;
 mod register;
 mod registered;
@@ -40,9 +42,11 @@ mod tests;
 #[cfg(test)]
 mod ttl_tests;
 
-pub(crate) use counted::{Counted, LATE_DROPPED, SKIPPED, is_count};
 pub use access::{Adding, Readable};
 pub use aggregate::Aggregate;
+pub use asked::AskedState;
+pub(crate) use asked::{OpenEntries, OpenState, holds};
+pub(crate) use counted::{Counted, LATE_DROPPED, SKIPPED, is_count};
 pub use handles::{AggregatingState, ListState, MapState, ReducingState, ValueState};
 pub use key_list::KeyList;
 pub use key_map::KeyMap;
@@ -51,11 +55,12 @@ pub(crate) use list::{ListView, read_list};
 pub(crate) use marked::MarkedTables;
 pub(crate) use of_key::passed;
 pub use of_key::{KeyState, KeyTimers};
+pub(crate) use page::Page;
 pub use register::Stored;
 pub(crate) use restore::table as read_table;
 pub(crate) use table::{Hint, KeyHasher, KeyedTable};
+pub(crate) use timers::{DueTimer, TIMERS, Timers};
 pub use ttl::Ttl;
 pub use versions::Versions;
-pub(crate) use timers::{DueTimer, TIMERS, Timers};
 pub(crate) use view::{Block, Kept, RestoredStates, StateDescriptor, StateKind, StateView};
 pub(crate) use walk::Cursor;

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::key::Key;
 
 use super::Aggregate;
+use super::asked::OpenState;
 use super::carried::CarriedState;
 use super::chunks::Chunks;
 use super::expiring::{Expires, ExpiringView};
@@ -19,13 +20,13 @@ use super::handles::{AggregatingState, ListState, MapState, ReducingState, Value
 use super::key_map::{Scratch, hash_within};
 use super::keyed::KeyedState;
 use super::pieces::{Pairs, Pieces};
-use super::registered::{Expiring, Lasting, Reads, Registered};
+use super::registered::{Expiring, Lasting, Reads, Registered, Shows, ShowsLive};
 use super::restore;
 use super::sweep::Sweeper;
 use super::table::KeyedTable;
 use super::table_view::{DescribedView, TableView};
 use super::timers::TIMERS;
-use super::ttl::{Stamped, Ttl};
+use super::ttl::{Lapse, Stamped, Ttl};
 use super::versions::Versions;
 use super::view::{Kept, StateDescriptor, StateKind, StateView};
 
@@ -118,12 +119,17 @@ impl<K: Key> Registering<'_, K> {
             None => {
                 let same = |_, list: Vec<T>| of_list(list.into_iter());
                 let other = |_, list: Vec<Stamped<T>>| of_list(list.into_iter().map(|Stamped(_, value)| value));
-                self.lasting::<Chunks<T>, _, _, _>(StateKind::KeyedList, (), Reading { same, other })
+                let shows: Shows<K, Chunks<T>> = |name, table| {
+                    OpenState::showing(name, table, |list: &Chunks<T>| Some(list.iter().cloned().collect::<Vec<T>>()))
+                };
+                self.lasting::<Chunks<T>, _, _, _>(StateKind::KeyedList, (), Reading { same, other }, shows)
             }
             Some(ttl) => {
                 let same = |_, list: Vec<Stamped<T>>| of_list(list.into_iter());
                 let other = move |_, list: Vec<T>| of_list(list.into_iter().map(|value| Stamped(now, value)));
-                self.expiring::<Chunks<Stamped<T>>, _, _, _>(StateKind::KeyedList, (), ttl, Reading { same, other })
+                let shows: ShowsLive<K, Chunks<Stamped<T>>> =
+                    |name, table, lapse| OpenState::showing(name, table, move |list| live_list::<T>(list, lapse));
+                self.expiring::<Chunks<Stamped<T>>, _, _, _>(StateKind::KeyedList, (), ttl, Reading { same, other }, shows)
             }
         };
         Ok(ListState::new(index?, self.ttl.is_some()))
@@ -136,13 +142,16 @@ impl<K: Key> Registering<'_, K> {
             None => {
                 let same = |hash, map: Pairs<UK, UV>| of_map(hash, map, |value| value);
                 let other = |hash, map: Pairs<UK, Stamped<UV>>| of_map(hash, map, |Stamped(_, value)| value);
-                self.lasting::<Pieces<UK, UV>, _, _, _>(StateKind::Map, Scratch::default(), Reading { same, other })
+                let shows: Shows<K, Pieces<UK, UV>> = |name, table| OpenState::showing(name, table, all_of_map::<UK, UV>);
+                self.lasting::<Pieces<UK, UV>, _, _, _>(StateKind::Map, Scratch::default(), Reading { same, other }, shows)
             }
             Some(ttl) => {
                 let same = |hash, map: Pairs<UK, Stamped<UV>>| of_map(hash, map, |value| value);
                 let other = move |hash, map: Pairs<UK, UV>| of_map(hash, map, |value| Stamped(now, value));
-                let reading = Reading { same, other };
-                self.expiring::<Pieces<UK, Stamped<UV>>, _, _, _>(StateKind::Map, Scratch::default(), ttl, reading)
+                let (reading, scratch) = (Reading { same, other }, Scratch::default());
+                let shows: ShowsLive<K, Pieces<UK, Stamped<UV>>> =
+                    |name, table, lapse| OpenState::showing(name, table, move |map| live_map::<UK, UV>(map, lapse));
+                self.expiring::<Pieces<UK, Stamped<UV>>, _, _, _>(StateKind::Map, scratch, ttl, reading, shows)
             }
         };
         Ok(MapState::new(index?, self.ttl.is_some()))
@@ -154,12 +163,14 @@ impl<K: Key> Registering<'_, K> {
         match self.ttl {
             None => {
                 let reading = Reading { same: |_, value: V| Some(value), other: |_, Stamped(_, value): Stamped<V>| Some(value) };
-                self.lasting::<V, F, _, _>(kind, with, reading)
+                self.lasting::<V, F, _, _>(kind, with, reading, |name, table| OpenState::of(name, table))
             }
             Some(ttl) => {
                 let same = |_, stamped: Stamped<V>| Some(stamped);
                 let other = move |_, value: V| Some(Stamped(now, value));
-                self.expiring::<Stamped<V>, F, _, _>(kind, with, ttl, Reading { same, other })
+                let shows: ShowsLive<K, Stamped<V>> =
+                    |name, table, lapse| OpenState::showing(name, table, move |value| live::<V>(value, lapse));
+                self.expiring::<Stamped<V>, F, _, _>(kind, with, ttl, Reading { same, other }, shows)
             }
         }
     }
@@ -169,6 +180,7 @@ impl<K: Key> Registering<'_, K> {
         kind: StateKind,
         with: F,
         reading: Reading<impl Fn(u64, W) -> Option<C>, impl Fn(u64, O) -> Option<C>>,
+        shows: Shows<K, C>,
     ) -> Result<usize>
     where
         C: Clone + Send + Sync + Serialize + 'static,
@@ -181,7 +193,7 @@ impl<K: Key> Registering<'_, K> {
         }
         let descriptor = StateDescriptor::new(self.name, kind, self.version).keyed_by::<K>();
         let table = self.read::<DescribedView<K, C>, C, W, O>(&descriptor, |kept| &kept.view, reading)?;
-        Ok(self.add(Lasting { descriptor, table, copies: 0, with }))
+        Ok(self.add(Lasting { descriptor, table, copies: 0, with, shows }))
     }
 
     fn expiring<C, F, W, O>(
@@ -190,6 +202,7 @@ impl<K: Key> Registering<'_, K> {
         with: F,
         ttl: Ttl,
         reading: Reading<impl Fn(u64, W) -> Option<C>, impl Fn(u64, O) -> Option<C>>,
+        shows: ShowsLive<K, C>,
     ) -> Result<usize>
     where
         C: Expires,
@@ -207,7 +220,7 @@ impl<K: Key> Registering<'_, K> {
         let descriptor = StateDescriptor { stamped: true, ..descriptor };
         let table = self.read::<ExpiringView<K, C>, C, W, O>(&descriptor, |kept| &kept.view, reading)?;
         let (sweeper, reads) = (Sweeper::new(), Reads::default());
-        Ok(self.add(Expiring { descriptor, table, copies: 0, with, ttl, sweeper, reads }))
+        Ok(self.add(Expiring { descriptor, table, copies: 0, with, ttl, sweeper, reads, shows }))
     }
 
     fn add<S: Registered<K>>(&mut self, state: S) -> usize {
@@ -277,6 +290,26 @@ fn of_map<UK: Key, A, B: Clone>(hash: u64, map: Pairs<UK, A>, value: impl Fn(A) 
         pieces.insert(hash_within(hash, &key, &scratch), &key, value(stored), &mut 0);
     }
     (!pieces.is_empty()).then_some(pieces)
+}
+
+/// What a question is shown: what has not expired, and nothing where nothing is left.
+fn live<V: Clone>(Stamped(at, value): &Stamped<V>, lapse: Lapse) -> Option<V> {
+    (!lapse.has_expired(*at)).then(|| value.clone())
+}
+
+fn live_list<T: Clone>(list: &Chunks<Stamped<T>>, lapse: Lapse) -> Option<Vec<T>> {
+    let live: Vec<T> = list.iter().filter_map(|element| live(element, lapse)).collect();
+    (!live.is_empty()).then_some(live)
+}
+
+fn all_of_map<UK: Key, UV: Clone>(map: &Pieces<UK, UV>) -> Option<Vec<(UK, UV)>> {
+    Some(map.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
+}
+
+fn live_map<UK: Key, UV: Clone>(map: &Pieces<UK, Stamped<UV>>, lapse: Lapse) -> Option<Vec<(UK, UV)>> {
+    let live = map.iter().filter_map(|(key, value)| live(value, lapse).map(|value| (key.clone(), value)));
+    let live: Vec<(UK, UV)> = live.collect();
+    (!live.is_empty()).then_some(live)
 }
 
 fn mismatch(problem: String, advice: &str) -> Error {

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::time::Timestamp;
 
+use super::asked::OpenState;
 use super::expiring::{Expires, ExpiringView};
 use super::sweep::Sweeper;
 use super::table::KeyedTable;
@@ -23,6 +24,9 @@ pub(super) trait Registered<K>: Any + Send {
 
     /// The state as it is now, frozen.
     fn view(&mut self, now: Timestamp) -> Arc<dyn StateView>;
+
+    /// The state as a question finds it.
+    fn open(&self, now: Timestamp) -> OpenState<'_>;
 
     /// How many pieces of it were cloned so far because a view still held them.
     fn copies(&self) -> u64;
@@ -46,6 +50,12 @@ pub(super) trait Registered<K>: Any + Send {
     }
 }
 
+/// How a question sees what lasts.
+pub(super) type Shows<K, C> = for<'a> fn(&'a str, &'a KeyedTable<K, C>) -> OpenState<'a>;
+
+/// How a question sees what expires: nothing that has.
+pub(super) type ShowsLive<K, C> = for<'a> fn(&'a str, &'a KeyedTable<K, C>, Lapse) -> OpenState<'a>;
+
 /// A state that lasts. `with` is what its accesses need: a function, an aggregate, or scratch.
 pub(super) struct Lasting<K, C, F> {
     pub(super) descriptor: StateDescriptor,
@@ -53,6 +63,7 @@ pub(super) struct Lasting<K, C, F> {
     /// Pieces of lists and maps that were cloned.
     pub(super) copies: u64,
     pub(super) with: F,
+    pub(super) shows: Shows<K, C>,
 }
 
 impl<K, C, F> Registered<K> for Lasting<K, C, F>
@@ -67,6 +78,10 @@ where
 
     fn view(&mut self, _: Timestamp) -> Arc<dyn StateView> {
         Arc::new(self.table.view().described(self.descriptor.clone()))
+    }
+
+    fn open(&self, _: Timestamp) -> OpenState<'_> {
+        (self.shows)(&self.descriptor.name, &self.table)
     }
 
     fn copies(&self) -> u64 {
@@ -151,6 +166,7 @@ pub(super) struct Expiring<K, C, F> {
     pub(super) ttl: Ttl,
     pub(super) sweeper: Sweeper,
     pub(super) reads: Reads,
+    pub(super) shows: ShowsLive<K, C>,
 }
 
 /// Places that an access looks at for what has expired.
@@ -186,6 +202,10 @@ where
 
     fn view(&mut self, now: Timestamp) -> Arc<dyn StateView> {
         Arc::new(ExpiringView::new(self.descriptor.clone(), self.table.view(), self.lapse(now)))
+    }
+
+    fn open(&self, now: Timestamp) -> OpenState<'_> {
+        (self.shows)(&self.descriptor.name, &self.table, self.lapse(now))
     }
 
     fn copies(&self) -> u64 {

@@ -86,7 +86,10 @@ fn c23_what_was_written_is_seen_until_its_time_to_live_is_over() {
 #[test]
 fn c23_a_time_to_live_of_nothing_is_refused() {
     let error = fresh().register("x", Some(Ttl::of(Duration::ZERO))).value::<u64>().unwrap_err().to_string();
-    assert!(error.contains("'x' is registered with a time to live of 0ns") && error.contains("at least a millisecond"), "{error}");
+    assert!(
+        error.contains("'x' is registered with a time to live of 0ns") && error.contains("at least a millisecond"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -98,7 +101,9 @@ fn c24_reads_prolong_only_if_they_are_to() {
         let counted = states.register("counted", Some(ttl)).aggregating(Count).unwrap();
         on(&mut states, 0, |state| {
             state.set(value, 7);
-            (0..600).for_each(|n| drop(state.map(map).insert(n, 7)));
+            for n in 0..600 {
+                state.map(map).insert(n, 7);
+            }
             state.list(list).extend([7; 600]);
             state.add(sum, 7);
             state.add(counted, 7);
@@ -129,7 +134,9 @@ fn c25_what_has_expired_is_returned_once_where_it_may_be() {
     on(&mut states, 0, |state| {
         state.set(value, 7);
         state.list(list).extend([1, 2]);
-        (0..3).for_each(|n| drop(state.map(map).insert(n, 7)));
+        for n in 0..3 {
+            state.map(map).insert(n, 7);
+        }
     });
     on(&mut states, 120, |state| {
         assert_eq!((state.get(value), state.get(value)), (Some(&7), None), "within one callback");
@@ -226,7 +233,9 @@ fn c27_state_is_carried_over_when_it_gets_or_loses_a_time_to_live() {
     on(&mut first, 0, |state| {
         state.set(value, 7);
         state.list(list).extend(0..1000);
-        (0..1000).for_each(|n| drop(state.map(map).insert(n.to_string(), n)));
+        for n in 0..1000 {
+            state.map(map).insert(n.to_string(), n);
+        }
     });
     for from_memory in [false, true] {
         let again = |states: &mut States| if from_memory { through_memory(states, 0..4) } else { through_file(states) };
@@ -360,7 +369,8 @@ fn c28_lists_and_maps_of_many_parts_are_swept_part_by_part() {
         assert_eq!(elements(state, list), (N - 10..N).collect::<Vec<_>>());
         assert_eq!(state.map(map).len(), 10);
     });
-    let held = states.view().iter().map(|view| blocks(&**view).iter().map(|block| block.bytes.len()).sum::<usize>()).sum::<usize>();
+    let held =
+        states.view().iter().map(|view| blocks(&**view).iter().map(|block| block.bytes.len()).sum::<usize>()).sum::<usize>();
     assert!(held < 500, "{held} bytes");
     drop(view);
     sweep(&mut states, 200);

@@ -108,7 +108,6 @@ enum State {
     Finishing,
     /// Ends so, once no task is left.
     Stopping(Outcome),
-    #[cfg_attr(not(test), expect(dead_code, reason = "how it ended is evidence: it is read in traces and tests"))]
     Over(Outcome),
 }
 
@@ -184,6 +183,17 @@ impl Region {
     /// The latest attempt.
     pub(crate) fn attempt(&self) -> Attempt {
         self.attempt
+    }
+
+    /// Why its tasks answer no questions now; none where they do, each from when it runs.
+    pub(crate) fn silence(&self) -> Option<&'static str> {
+        match &self.state {
+            State::Starting { .. } | State::Running | State::Finishing => None,
+            State::Fresh | State::Restarting { .. } if !self.started => Some("the job is being started"),
+            State::Fresh | State::Restarting { .. } => Some("it has failed and is being restarted"),
+            State::Stopping(Outcome::Failed(_)) | State::Over(Outcome::Failed(_)) => Some("it has failed for good"),
+            State::Stopping(_) | State::Over(_) => Some("the job is being ended"),
+        }
     }
 
     fn apply(&mut self, event: Event, now: Moment) {

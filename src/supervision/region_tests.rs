@@ -266,6 +266,29 @@ fn a_region_ends_once_its_tasks_have_confirmed_and_gone() {
 }
 
 #[test]
+fn a_region_says_why_its_tasks_answer_nothing() {
+    let (restarting, failed) = (Some("it has failed and is being restarted"), Some("it has failed for good"));
+    assert_eq!(Region::new(vec![A], &Restart::never(), 3).silence(), Some("the job is being started"));
+    let mut bench = Bench::starting(Restart::fixed_delay(1, secs(5)));
+    assert_eq!(bench.0.silence(), None, "each task answers from when it runs");
+    bench.open(0);
+    assert_eq!(bench.0.silence(), None);
+    bench.fail(A, 0, "first", 1);
+    assert_eq!(bench.0.silence(), restarting, "while its tasks go");
+    bench.gone(&[A, B, C], 0, 1);
+    assert_eq!(bench.0.silence(), restarting, "during the delay");
+    assert_eq!(bench.point(4, 6), ["start 3.1 from 4"]);
+    assert_eq!(bench.0.silence(), None);
+    bench.fail(A, 1, "second", 7);
+    assert_eq!(bench.0.silence(), failed);
+    bench.gone(&[A, B, C], 1, 7);
+    assert_eq!(bench.0.silence(), failed);
+    let mut bench = Bench::running(Restart::never());
+    bench.send(Event::Cancel, 1);
+    assert_eq!(bench.0.silence(), Some("the job is being ended"));
+}
+
+#[test]
 fn too_many_failed_checkpoints_fail_the_attempt() {
     let mut bench = Bench::running(Restart::fixed_delay(1, secs(0)));
     let expected = ["down", "cancel 3.0: 2.0 1.0 0.0", "restart 1 after checkpoints"];

@@ -10,6 +10,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::head::{Advance, Head};
+use super::questions::Questions;
 use crate::channel::{self, LaneReceiver};
 use crate::checkpoint::Notifications;
 use crate::config::{LINGER, STEP_TARGET};
@@ -19,7 +20,7 @@ use crate::gate::{AbortReason, Step, Steps};
 use crate::hook::{Canary, CrashPoint, Hooks};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::metrics::Longest;
-use crate::operator::{Cx, Flow, Halt, OpId, OperatorPart, Signal, Work};
+use crate::operator::{Cx, Flow, Halt, OpId, OperatorPart, Question, Signal, Work};
 use crate::time::{Clock, Moment, Timestamp};
 
 /// What a task can be told.
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Aborted(CheckpointId, Option<CheckpointId>),
     /// Blocking work that a link had asked for has ended.
     Worked(OpId, Result<(), BoxError>),
+    /// Answer this, between two pieces of work.
+    Ask(Question),
     /// Everything is committed: end.
     Release,
     /// End at once, whatever is under way.
@@ -123,6 +126,7 @@ pub(crate) struct Task {
     /// Barriers to send on, once nothing is held.
     steps: VecDeque<Step>,
     notifications: Notifications,
+    questions: Questions,
     /// The newest complete checkpoint, and how much of its work is under way.
     committing: Option<(CheckpointId, usize)>,
     /// How many records the next advance may take.
@@ -150,6 +154,7 @@ impl Task {
             held: false,
             steps: VecDeque::new(),
             notifications,
+            questions: Questions::default(),
             committing: None,
             limit,
             flushed,
@@ -169,6 +174,7 @@ impl Task {
         let ended = self.worked_until.take().unwrap_or_else(|| self.parts.clock.now());
         self.parts.longest_step.note(ended.since(began));
         match outcome {
+            Ok(Progress::Idle(_) | Progress::Blocked) if !self.questions.is_empty() => Ok(Progress::Ready),
             Ok(progress) => Ok(progress),
             Err(Halt::Error(error)) => Err(error),
             Err(Halt::PeerGone) => {
@@ -187,6 +193,7 @@ impl Task {
     fn work(&mut self, now: Moment, waker: &Waker) -> Result<Progress, Halt> {
         self.cx.begin_step();
         self.obey()?;
+        self.questions.answer(now, &*self.parts.clock, &mut *self.parts.head, &mut self.cx)?;
         match self.phase {
             Phase::Over => return Ok(Progress::Done),
             Phase::Stranded => return Ok(Progress::Idle(None)),
@@ -238,6 +245,7 @@ impl Task {
                 self.complete(missed)?;
             }
             Command::Worked(operator, result) => self.worked(operator, result)?,
+            Command::Ask(question) => self.questions.add(question),
             Command::Release | Command::Cancel => self.phase = Phase::Over,
         }
         Ok(())

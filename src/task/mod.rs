@@ -8,6 +8,9 @@ mod head;
 mod machine;
 #[cfg(test)]
 mod machine_tests;
+mod questions;
+#[cfg(test)]
+mod questions_tests;
 mod sourced;
 #[cfg(test)]
 mod sourced_tests;

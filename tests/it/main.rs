@@ -1,5 +1,6 @@
 //! Whole jobs, a file per behaviour. A test whose name begins with an id proves that statement of the semantics.
 
+mod asks;
 mod at_least_once;
 mod canary;
 mod checkpoints;

@@ -18,9 +18,10 @@ use crate::error::{Error, Result};
 use crate::executor::{Driver, Ending};
 use crate::hook::Hooks;
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
+use crate::job::{Askable, Desk, Posed};
 use crate::metrics::Longest;
-use crate::operator::{OpId, Work};
-use crate::plan::{AttemptContext, Opener, OperatorMetrics, Plan, Surroundings, wire};
+use crate::operator::{Answers, OpId, Work};
+use crate::plan::{Addresses, AttemptContext, Opener, OperatorMetrics, Plan, Surroundings, wire};
 use crate::snapshot::{CheckpointKind, CheckpointNote, JobOptions, JobStore, Manifest, MemoryStore, Share, TaskEntry};
 use crate::task::{Command, Progress, Report, Task, TaskView};
 use crate::time::{Clock, Moment, Timestamp};
@@ -239,6 +240,30 @@ impl Bench {
         let placed = self.tasks.iter().find(|placed| placed.driver.id == view.task);
         let uids: &[Uid] = placed.map_or(&[], |placed| &placed.driver.uids);
         self.store.write_snapshot(&to_snapshot(&view, uids))
+    }
+
+    /// Asks an operator, as a service does that the job runs in.
+    ///
+    /// # Errors
+    /// Those of [`Bench::run`], and why there is no answer.
+    #[track_caller]
+    pub(super) fn ask<O, A>(&mut self, operator: &Askable<O>, key: &O::Key, ask: A) -> Result<O::Reply>
+    where
+        O: Answers<A>,
+        A: Send + 'static,
+    {
+        self.run()?;
+        let addresses = Addresses::of(&self.plan, self.store.record().hasher());
+        let Posed { task, question, mut answer, .. } = Desk::new(addresses).ask(operator, key.clone(), ask)?;
+        let asked = self.tasks.iter().find(|placed| placed.driver.id == task);
+        if let Some(asked) = asked {
+            asked.commands.send(Command::Ask(question));
+        }
+        let ran = self.run();
+        answer.try_recv().unwrap_or_else(|_| {
+            ran?;
+            Err(Error::Engine(format!("task {task} is at rest, and a question to it was not answered")))
+        })
     }
 
     /// Tells all tasks that a checkpoint is complete.

@@ -12,8 +12,9 @@ use super::inlet::{Given, Inbox};
 use super::outlet::{Emitted, Forgets, Outlet};
 use super::taken::TakenSnapshot;
 use crate::error::Result;
+use crate::job::Askable;
 use crate::key::Key;
-use crate::operator::SideOutput;
+use crate::operator::{Answers, SideOutput};
 use crate::time::Timestamp;
 use crate::timer::Timer;
 
@@ -163,6 +164,67 @@ impl<In: Send + 'static, Out: Send + 'static> OpenOperator<In, Out> {
     #[track_caller]
     pub fn complete(&mut self, snapshot: &TakenSnapshot) -> Result<()> {
         self.bench.complete(snapshot.id())
+    }
+
+    /// Asks the operator about a key, as the service does that a job runs in: see [`JobHandle::ask`](crate::JobHandle::ask).
+    ///
+    /// ```
+    /// use tidegate::testing::OperatorHarness;
+    /// use tidegate::{Answers, AskContext, Askable, BoxError, Context, KeyedOperator, OpenContext, Stream, ValueState};
+    ///
+    /// struct Sums {
+    ///     sum: ValueState<u64>,
+    /// }
+    ///
+    /// impl KeyedOperator for Sums {
+    ///     type Key = u64;
+    ///     type In = u64;
+    ///     type Out = u64;
+    ///
+    ///     fn on_record(&mut self, n: u64, ctx: &mut Context<'_, Self>) -> Result<(), BoxError> {
+    ///         ctx.state.update(self.sum, |sum| *sum += n);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// /// Whether a key's sum is above this.
+    /// struct IsAbove(u64);
+    ///
+    /// impl Answers<IsAbove> for Sums {
+    ///     type Reply = bool;
+    ///
+    ///     fn on_message(&self, IsAbove(bound): IsAbove, ctx: &AskContext<'_, Self>) -> Result<bool, BoxError> {
+    ///         Ok(ctx.state.get(self.sum).is_some_and(|sum| *sum > bound))
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> tidegate::Result<()> {
+    /// let harness = OperatorHarness::of(|numbers: &Stream<u64>| {
+    ///     let open = |ctx: &mut OpenContext<'_, u64>| Ok(Sums { sum: ctx.value("sum")? });
+    ///     numbers.key_by(|n| n % 10).process("sums", open)
+    /// });
+    /// let (mut operator, sums) = (harness.open()?, Askable::<Sums>::new("sums"));
+    /// operator.push(7)?;
+    /// operator.push(17)?;
+    /// assert!(operator.ask(&sums, &7, IsAbove(23))?);
+    /// assert!(!operator.ask(&sums, &8, IsAbove(0))?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`JobHandle::ask`](crate::JobHandle::ask), but for those that speak of other questions and of time; those of
+    /// [`OpenOperator::push`].
+    ///
+    /// # Panics
+    /// Where the operator never comes to rest.
+    #[track_caller]
+    pub fn ask<O, A>(&mut self, operator: &Askable<O>, key: &O::Key, ask: A) -> Result<O::Reply>
+    where
+        O: Answers<A>,
+        A: Send + 'static,
+    {
+        self.bench.ask(operator, key, ask)
     }
 
     /// The value of a key in the state `name`, as a checkpoint would keep it now; none where the key has none.
