@@ -2,6 +2,7 @@
 //!
 //! Every variant carries its evidence, and its text is a sentence that says what to do where something can be done.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -158,16 +159,35 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether it comes again at every restart: state that does not fit the flow, or what a user has marked as [`Fatal`].
+    /// Whether it comes again at every restart: state that is damaged or does not fit the flow, or what a user has marked as [`Fatal`].
     pub(crate) fn is_fatal(&self) -> bool {
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(error) = next {
-            if error.is::<Fatal>() || matches!(error.downcast_ref(), Some(Error::StateMismatch { .. })) {
+            if error.is::<Fatal>() || matches!(error.downcast_ref(), Some(Error::StateMismatch { .. } | Error::Corrupt { .. })) {
                 return true;
             }
-            next = error.source();
+            // An `Arc` of an error is an error as well, and hides the one that it holds.
+            next = match error.downcast_ref() {
+                Some(Error::Operator { source, .. }) => Some(&**source),
+                _ => error.source(),
+            };
         }
         false
+    }
+}
+
+/// Calls code of a user's, and blames the operator for the error or the panic that comes of it.
+pub(crate) fn blamed<T>(
+    operator: &str,
+    task: &str,
+    callback: &'static str,
+    call: impl FnOnce() -> Result<T, BoxError>,
+) -> Result<T> {
+    let (operator, task) = (operator.to_owned(), task.to_owned());
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(Error::Operator { operator, task, callback, cause: chain_text(&*error), source: Arc::from(error) }),
+        Err(panic) => Err(Error::Panic { operator, task, message: panic_text(&*panic) }),
     }
 }
 
