@@ -129,7 +129,7 @@ impl RestorePoint {
                     let (job, attempt) = (wanted.job.to_owned(), wanted.attempt);
                     let parallelism = plan.parallelism.get(id.0).copied().unwrap_or(1);
                     let ctx = SinkContext { job, uid: uid.clone(), attempt, index: 0, parallelism };
-                    let parts = restore.origin.handles(uid)?;
+                    let parts = if restore.origin.knows(uid) { Some(restore.origin.handles(uid)?) } else { None };
                     blamed(uid.as_str(), ALL_TASKS, "recover", || {
                         hooks.callback(uid, Callback::Recover)?;
                         recover(&ctx, parts)?;
