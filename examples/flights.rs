@@ -20,6 +20,9 @@ use tidegate::{
     Watermarks, Windowed, hours, millis, minutes,
 };
 
+/// Checkpoints that may fail in a row: with a full disk the job is to say so and end, and not to try for ever.
+const TOLERATED: u32 = 3;
+
 /// What the command line says.
 #[derive(Debug, Parser)]
 #[command(about = "Delays by origin and carrier, in windows of an hour, exactly once")]
@@ -153,7 +156,7 @@ fn panicking(at: Option<u64>) -> impl Fn(Departure) -> Departure + Send + Sync +
 fn describe(args: &Args, output: &Path, state: &Path) -> Job {
     let job = Job::new("flights")
         .parallelism(args.parallelism)
-        .checkpoints(Checkpoints::every(millis(args.checkpoint_ms)))
+        .checkpoints(Checkpoints::every(millis(args.checkpoint_ms)).tolerable_failures(TOLERATED))
         .store(Store::directory(state))
         .restart(Restart::fixed_delay(3, millis(100)));
     let mut flights = job

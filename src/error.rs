@@ -2,6 +2,7 @@
 //!
 //! Every variant carries its evidence, and its text is a sentence that says what to do where something can be done.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -174,11 +175,11 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether it would come again at every restart: the stored state will not fit the flow any better, and what a user has marked as
-    /// [`Fatal`] is.
+    /// Whether it would come again at every restart: stored state that is damaged or does not fit the flow, and what a user has marked
+    /// as [`Fatal`].
     pub(crate) fn is_for_good(&self) -> bool {
         match self {
-            Error::StateMismatch { .. } => true,
+            Error::StateMismatch { .. } | Error::Corrupt { .. } => true,
             Error::RestartsExhausted { cause, .. } => cause.is_for_good(),
             Error::Operator { source, .. } => for_good_within(&**source),
             _ => false,
@@ -190,6 +191,21 @@ impl Error {
 fn for_good_within(error: &(dyn std::error::Error + 'static)) -> bool {
     let ours = error.is::<Fatal>() || error.downcast_ref::<Error>().is_some_and(Error::is_for_good);
     ours || error.source().is_some_and(for_good_within)
+}
+
+/// Calls code of a user's, and blames the operator for the error or the panic that comes of it.
+pub(crate) fn blamed<T>(
+    operator: &str,
+    task: &str,
+    callback: &'static str,
+    call: impl FnOnce() -> Result<T, BoxError>,
+) -> Result<T> {
+    let (operator, task) = (operator.to_owned(), task.to_owned());
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(Error::Operator { operator, task, callback, cause: chain_text(&*error), source: Arc::from(error) }),
+        Err(panic) => Err(Error::Panic { operator, task, message: panic_text(&*panic) }),
+    }
 }
 
 fn usable_text(usable: &[CheckpointId]) -> String {

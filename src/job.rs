@@ -178,7 +178,8 @@ impl JobHandle {
 /// Runs a job on a thread and workers of its own.
 pub(crate) async fn start(spec: JobSpec, workers: Option<usize>) -> Result<JobHandle> {
     let (tell, told) = oneshot::channel();
-    let name = format!("tidegate-{}", spec.name);
+    // The name of a thread cannot hold every character; that of a job is checked where it is used.
+    let name = format!("tidegate-{}", spec.name.replace('\0', "?"));
     let thread = std::thread::Builder::new().name(name).spawn(move || run(spec, workers, tell));
     thread.map_err(|error| Error::Engine(format!("the job's thread could not be started: {error}")))?;
     let job = told.await.unwrap_or_else(|_| Err(Error::Engine("the job's thread died while it started".into())))?;

@@ -19,7 +19,7 @@ use super::root::RootMsg;
 use super::told::of_parts;
 use super::views::Views;
 use crate::checkpoint::{Event, Refusal, Written};
-use crate::error::{BoxError, Error, Result, chain_text, panic_text};
+use crate::error::{Error, Result, blamed, chain_text, panic_text};
 use crate::executor::Executor;
 use crate::hook::{Control, CrashPoint, Hooks, Role, Who};
 use crate::ids::{CheckpointId, Uid};
@@ -242,14 +242,7 @@ impl KeeperArgs {
 pub(crate) fn prepare_parts(view: &mut TaskView) -> Result<()> {
     for part in &mut view.parts {
         if let Some(prepare) = part.prepare.take() {
-            let blame = |error: BoxError| Error::Operator {
-                operator: part.uid.to_string(),
-                task: view.task.to_string(),
-                callback: "make_durable",
-                cause: chain_text(&*error),
-                source: Arc::from(error),
-            };
-            part.views.push(prepare().map_err(blame)?);
+            part.views.push(blamed(part.uid.as_str(), &view.task.to_string(), "make_durable", prepare)?);
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 //! Always: a task is told about under its attempt only; what an older attempt still sends is dropped.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -19,7 +20,7 @@ use super::restore::{Origin, RestorePoint, Wanted};
 use super::root::{Common, RootMsg};
 use super::shell::Shell;
 use crate::checkpoint::{self, Member, Refusal};
-use crate::error::{BoxError, Error, Result};
+use crate::error::{BoxError, Error, Result, panic_text};
 use crate::executor::{Driver, Ending, drive};
 use crate::gate::AbortReason;
 use crate::hook::{Control, CrashPoint, Role, Who};
@@ -243,7 +244,8 @@ impl RegionState {
         let offload = move |operator: OpId, work: Work| {
             let (region, presence) = (region.clone(), of_work.clone());
             executor.offload(Box::new(move || {
-                let result = guarded(|| Ok(work())).unwrap_or_else(|panic| Err(panic.into()));
+                let panicked = |panic: Box<dyn std::any::Any + Send>| Err(format!("panicked: {}", panic_text(&*panic)).into());
+                let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(panicked);
                 post(&region, RegionMsg::ToTask { task, attempt, command: Command::Worked(operator, result) });
                 drop(presence);
             }));

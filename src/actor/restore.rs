@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::root::Common;
-use crate::error::{Error, Result, chain_text};
+use crate::error::{Error, Result, blamed};
 use crate::executor::RestoreFrom;
 use crate::hook::{Callback, CrashPoint, Hooks};
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId, Uid};
@@ -47,6 +47,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) hooks: &'a Hooks,
 }
 
+/// What is named as the task where a call is made for all of them.
+const ALL_TASKS: &str = "all";
 /// The one instance that gets everything.
 const WHOLE: Share = Share { index: 0, parallelism: 1 };
 
@@ -119,17 +121,20 @@ impl RestorePoint {
             let (Some(node), Some(uid)) = (plan.node(id), plan.uid(id)) else { continue };
             match &node.kind {
                 NodeKind::Source { discover, .. } if !restore.origin.knows(uid) => {
-                    let found = hooks.callback(uid, Callback::Splits).and_then(|()| discover());
-                    let found = found.map_err(|error| blame(uid, "splits", error))?;
+                    let find = || hooks.callback(uid, Callback::Splits).and_then(|()| discover());
+                    let found = blamed(uid.as_str(), ALL_TASKS, "splits", find)?;
                     restore.splits.insert(uid.clone(), found);
                 }
                 NodeKind::Sink { recover, .. } => {
                     let (job, attempt) = (wanted.job.to_owned(), wanted.attempt);
                     let parallelism = plan.parallelism.get(id.0).copied().unwrap_or(1);
                     let ctx = SinkContext { job, uid: uid.clone(), attempt, index: 0, parallelism };
-                    let parts = restore.origin.handles(uid)?;
-                    let recovered = hooks.callback(uid, Callback::Recover).and_then(|()| recover(&ctx, parts));
-                    recovered.and_then(|()| reach(hooks, wanted.point)).map_err(|error| blame(uid, "recover", error))?;
+                    let parts = if restore.origin.knows(uid) { Some(restore.origin.handles(uid)?) } else { None };
+                    blamed(uid.as_str(), ALL_TASKS, "recover", || {
+                        hooks.callback(uid, Callback::Recover)?;
+                        recover(&ctx, parts)?;
+                        reach(hooks, wanted.point)
+                    })?;
                 }
                 _ => {}
             }
@@ -147,7 +152,7 @@ impl RestorePoint {
         let mut restored = BTreeMap::new();
         for uid in uids {
             if let Some((descriptor, blocks)) = self.splits.get(uid) {
-                let dealt = deal_blocks(blocks, share).map_err(|error| blame(uid, "splits", error))?;
+                let dealt = blamed(uid.as_str(), ALL_TASKS, "splits", || deal_blocks(blocks, share))?;
                 let mut states = RestoredStates::default();
                 states.states.insert(descriptor.name.clone(), (descriptor.clone(), dealt.into()));
                 restored.insert(uid.clone(), RestoredOperator { states, watermark: Timestamp::NONE, ended: false });
@@ -171,14 +176,4 @@ fn heads_and_sinks(plan: &Plan, tasks: &[TaskId]) -> Vec<NodeId> {
 /// A sink was taken up from a checkpoint, and the attempt has not begun.
 fn reach(hooks: &Hooks, point: Option<CheckpointId>) -> std::result::Result<(), crate::error::BoxError> {
     if point.is_some() { hooks.crash(CrashPoint::RecoveryCommits) } else { Ok(()) }
-}
-
-fn blame(uid: &Uid, callback: &'static str, error: crate::error::BoxError) -> Error {
-    Error::Operator {
-        operator: uid.to_string(),
-        task: "all".into(),
-        callback,
-        cause: chain_text(&*error),
-        source: Arc::from(error),
-    }
 }

@@ -89,8 +89,14 @@ impl<T: Record> SourceStream<T> {
         self.change(|options| options.watermarks = Some(watermarks))
     }
 
-    /// Reads at most this many records a second, over all instances of the source.
+    /// Reads at most this many records a second, over all instances of the source: each has an equal share, also one without a split.
+    ///
+    /// A rate that is zero, negative, infinite or no number is refused when the flow is planned.
     pub fn max_rate(&self, records_per_second: f64) -> Self {
+        if !(records_per_second.is_finite() && records_per_second > 0.0) {
+            let problem = format!("a source is to read at most {records_per_second} records a second");
+            self.stream.flow.fault(problem, "use a rate above zero, or none");
+        }
         self.change(|options| options.rate = Some(records_per_second))
     }
 

@@ -244,6 +244,7 @@ impl<T: Record> Stream<T> {
         let kind = NodeKind::Sink {
             make: Box::new(move |opening| open_sink(&sink, opening)),
             recover: Box::new(move |ctx, parts| {
+                let Some(parts) = parts else { return at_recovery.begin(ctx) };
                 let mut handles = Vec::new();
                 for part in parts {
                     handles.extend(read_list::<S::Handle>(HANDLES_STATE, Some(part))?);

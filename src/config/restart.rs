@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 ///
 /// A failure is an error or a panic of a running or starting task. Its whole region is stopped, confirmed gone, restored from the last
 /// complete checkpoint, and started again when the delay that the strategy says is over. An error that no restart mends fails the
-/// job at once, whatever the strategy: state that does not fit the flow, and what is marked as [`Fatal`](crate::Fatal).
+/// job at once, whatever the strategy: state that is damaged or does not fit the flow, and what is marked as [`Fatal`](crate::Fatal).
 ///
 /// ```
 /// use tidegate::{ExponentialDelay, Restart, hours, millis, minutes, secs};

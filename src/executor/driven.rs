@@ -48,7 +48,7 @@ impl Driven {
 
     /// Polls it once; true if it is due again.
     pub(super) fn run(self: &Arc<Self>) -> bool {
-        self.state.store(RUNNING, Ordering::SeqCst);
+        self.state.swap(RUNNING, Ordering::SeqCst);
         let waker = Waker::from(self.clone());
         let mut future = self.future.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(running) = future.as_mut() else { return false };
@@ -62,7 +62,7 @@ impl Driven {
         if self.state.compare_exchange(RUNNING, ASLEEP, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
             return false;
         }
-        self.state.store(DUE, Ordering::SeqCst);
+        self.state.swap(DUE, Ordering::SeqCst);
         true
     }
 
@@ -75,10 +75,12 @@ impl Driven {
 
     /// Notes a wake-up; true if it has to be put into a queue.
     fn wakes(&self) -> bool {
+        // Also where nothing changes it is written, and [`Driven::run`] swaps: else the poll that is due might not see what whoever
+        // wakes has written before.
         let next = |state| match state {
             ASLEEP => Some(DUE),
             RUNNING => Some(WOKEN),
-            _ => None,
+            same => Some(same),
         };
         self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next) == Ok(ASLEEP)
     }

@@ -64,14 +64,16 @@ impl Pool {
         let (clock, drivers, ended) = (Arc::new(SystemClock::new()), Mutex::default(), Mutex::new(ended));
         let pool = Pool { queues, runtime, clock, drivers, ended };
         for worker in 0..pool.queues.workers() {
-            pool.start_worker(job, worker, alive.clone())?;
+            // Those that were started before would wait for ever.
+            pool.start_worker(job, worker, alive.clone()).inspect_err(|_| pool.queues.close())?;
         }
         Ok(pool)
     }
 
     fn start_worker(&self, job: &str, worker: usize, alive: Sender<()>) -> Result<()> {
         let (queues, runtime) = (self.queues.clone(), self.runtime.clone());
-        let thread = std::thread::Builder::new().name(format!("{job}-worker-{worker}")).spawn(move || {
+        let name = format!("{}-worker-{worker}", job.replace('\0', "?"));
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
             let _timers = runtime.enter();
             queues.enrol(worker);
             work(&queues, worker);

@@ -57,8 +57,10 @@ pub(crate) type MakeLink = Box<dyn Fn(Opening) -> Result<AnyLink, BoxError> + Se
 pub(crate) type MakeSource = Box<dyn Fn(Opening) -> Result<Box<dyn Head>, BoxError> + Send + Sync>;
 /// Finds the splits of a source: its list state as it is at the very beginning.
 pub(crate) type Discover = Box<dyn Fn() -> Result<(StateDescriptor, Vec<Block>), BoxError> + Send + Sync>;
-/// Takes a sink up after a restart, with the handles of all its parts.
-pub(crate) type Recover = Box<dyn Fn(&SinkContext, Vec<(StateDescriptor, Kept)>) -> Result<(), BoxError> + Send + Sync>;
+/// The handles of all parts of a sink; none where no checkpoint knows the sink.
+pub(crate) type Handles = Option<Vec<(StateDescriptor, Kept)>>;
+/// Takes a sink up before an attempt begins.
+pub(crate) type Recover = Box<dyn Fn(&SinkContext, Handles) -> Result<(), BoxError> + Send + Sync>;
 
 /// What an operator is.
 pub(crate) enum NodeKind {

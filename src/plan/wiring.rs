@@ -4,7 +4,6 @@
 //! opened later, each task on a thread of its own that may block.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::carrier::{AnyEnd, AnyLink, Carrier};
@@ -14,7 +13,7 @@ use super::opening::{Opening, OperatorMetrics, TaskContext};
 use crate::chain::Watch;
 use crate::channel::{Bell, LaneReceiver, LaneSender, lane};
 use crate::config::{Guarantee, Pipes};
-use crate::error::{BoxError, Error, Result, chain_text};
+use crate::error::{BoxError, Error, Result, blamed};
 use crate::gate::GateStart;
 use crate::hook::{Callback, Canary, Hooks};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
@@ -242,22 +241,7 @@ impl Building<'_> {
 
     /// Runs what may be user code, and blames the operator for what goes wrong.
     fn guarded<R>(&self, id: NodeId, make: impl FnOnce() -> Result<R, BoxError>) -> Result<R> {
-        let operator = || self.plan.uid(id).map_or_else(String::new, Uid::to_string);
-        match catch_unwind(AssertUnwindSafe(make)) {
-            Ok(Ok(made)) => Ok(made),
-            Ok(Err(error)) => Err(Error::Operator {
-                operator: operator(),
-                task: self.task.to_string(),
-                callback: "open",
-                cause: chain_text(&*error),
-                source: Arc::from(error),
-            }),
-            Err(panic) => Err(Error::Panic {
-                operator: operator(),
-                task: self.task.to_string(),
-                message: crate::error::panic_text(&*panic),
-            }),
-        }
+        blamed(self.plan.uid(id).map_or("", Uid::as_str), &self.task.to_string(), "open", make)
     }
 }
 

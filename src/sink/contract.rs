@@ -43,11 +43,21 @@ pub trait Sink: Send + Sync + 'static {
     type Writer: SinkWriter<Item = Self::Item, Cut = Self::Cut>;
 
     /// Takes up after a restart, once for the whole sink and before any writer opens: commits every handle (one that is already
-    /// committed counts as done) and removes what no handle knows of. Also called at the very first start, without handles.
+    /// committed counts as done) and removes what no handle knows of. At the very first start [`Sink::begin`] is called instead.
     ///
     /// # Errors
     /// Where a handle can't be committed; the region fails, and the handle stays in the checkpoint.
     fn recover(&self, ctx: &SinkContext, handles: Vec<Self::Handle>) -> Result<(), BoxError>;
+
+    /// Takes the place up where no checkpoint knows the sink: at a job's very first start, and at each restart before its first
+    /// complete checkpoint. Whatever is committed there already, this life of the job has not committed. Unless said otherwise this
+    /// recovers without handles; a sink that can tell its own earlier commits apart refuses them, since they would be made again.
+    ///
+    /// # Errors
+    /// Where the place can't be taken up; the region fails.
+    fn begin(&self, ctx: &SinkContext) -> Result<(), BoxError> {
+        self.recover(ctx, Vec::new())
+    }
 
     /// Opens a writer, which begins with nothing written.
     ///

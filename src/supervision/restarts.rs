@@ -245,17 +245,22 @@ mod tests {
         struct Wrapped(#[source] BoxError);
 
         let fatal: BoxError = Fatal::new("the licence has run out").into();
-        let source = Wrapped(Box::new(Wrapped(fatal)));
-        let error = Error::Operator {
-            operator: "guard".into(),
-            task: "0[0]".into(),
-            callback: "record",
-            cause: String::new(),
-            source: std::sync::Arc::new(source),
-        };
+        let wrapped: BoxError = Wrapped(Box::new(Wrapped(fatal))).into();
+        let bare: BoxError = Fatal::new("the licence has run out").into();
         let mut bench = Bench::of(Restart::fixed_delay(9, secs(1)));
-        assert_eq!(given_up(bench.0.failed(&error, Moment::default())), "a restart would find the same");
+        for source in [wrapped, bare] {
+            let error = Error::Operator {
+                operator: "guard".into(),
+                task: "0[0]".into(),
+                callback: "record",
+                cause: String::new(),
+                source: std::sync::Arc::from(source),
+            };
+            assert_eq!(given_up(bench.0.failed(&error, Moment::default())), "a restart would find the same");
+        }
         assert_eq!(bench.0.granted(), 0);
+        let damaged = Error::Corrupt { path: "manifest".into(), what: String::new(), usable: Vec::new() };
+        assert!(bench.0.failed(&damaged, Moment::default()) != Decision::RestartIn(secs(1)));
     }
 
     #[test]

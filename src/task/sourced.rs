@@ -111,7 +111,8 @@ impl Pace {
 
     /// When the next record may be read.
     fn next(&self, rate: f64) -> Option<Moment> {
-        Some(self.since?.plus(Duration::from_secs_f64((self.read + 1.0) / rate)))
+        let due = Duration::try_from_secs_f64((self.read + 1.0) / rate).unwrap_or(Duration::MAX);
+        Some(self.since?.plus(due))
     }
 }
 

@@ -147,7 +147,13 @@ fn replayed(job: &dyn Fn(&Kit) -> Job, seed: u64, plan: &str) -> Result<(), Stri
     let plan = replay::read(plan).map_err(|problem| format!("{PLAN_VARIABLE}: {problem}"))?;
     let judgement = Judgement { job, expected: RefCell::new(expected(job)?), sure: Cell::new(false) };
     let report = run(job, seed, &plan, true);
-    judgement.of(&report).map_err(|problem| told(&problem, &report))
+    judgement.of(&report).map_err(|problem| told(&problem, &report))?;
+    if plan.faults.is_empty() || report.struck() {
+        return Ok(());
+    }
+    Err(format!(
+        "{PLAN_VARIABLE}: none of its faults struck, so nothing was replayed: the job is not the one that failed\n{report}"
+    ))
 }
 
 /// What is wrong, and in which case.
@@ -243,6 +249,8 @@ mod tests {
     #[test]
     fn a_case_is_replayed_from_its_text() {
         assert_eq!(replayed(&passing, 3, "callback:*:Record:1:Panic;death:30"), Ok(()));
+        let missed = replayed(&passing, 3, "death:100000").unwrap_err();
+        assert!(missed.starts_with("TIDEGATE_PLAN: none of its faults struck"), "{missed}");
         let refused = replayed(&passing, 3, "death:now").unwrap_err();
         assert_eq!(refused, "TIDEGATE_PLAN: 'death:now' is no planned fault");
     }

@@ -143,6 +143,13 @@ fn the_one_who_is_aimed_at_is_blamed() {
             "{cause:?}"
         );
     }
+    // Also a panic where the call is made off the tasks: it is the user's, not the engine's.
+    for (uid, callback) in [("numbers", Callback::Splits), ("out", Callback::Recover), ("out", Callback::MakeDurable)] {
+        let sim = Simulation::new(1).faults(FaultPlan::new().and(PlannedFault::callback(callback, 1, Failure::Panic).of(uid)));
+        let run = sim.run(every(&sim, &sim.sink()).restart(Restart::never()));
+        let End::Failed(Error::RestartsExhausted { cause, .. }) = &run.end else { panic!("{run}") };
+        assert!(matches!(&**cause, Error::Panic { operator, .. } if operator == uid), "{callback:?}: {cause:?}");
+    }
 }
 
 #[test]

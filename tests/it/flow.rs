@@ -168,6 +168,17 @@ fn h18_nothing_is_emitted_after_the_end() {
 }
 
 #[test]
+fn a_job_with_a_name_that_no_directory_can_have_is_refused() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for name in ["", "..", "a/b", "a\0b"] {
+        let job = Job::new(name).store(Store::memory());
+        job.source("numbers", numbers(1)).sink("out", RecordingSink::new());
+        let refused = runtime.block_on(job.start()).map(drop).unwrap_err();
+        assert!(matches!(refused, Error::InvalidFlow { .. }), "{name:?}: {refused}");
+    }
+}
+
+#[test]
 fn flows_that_cannot_run_are_refused_before_anything_starts() {
     let sim = Simulation::new(7);
     let fresh = || Job::new("job").store(Store::memory());
@@ -208,6 +219,12 @@ fn flows_that_cannot_run_are_refused_before_anything_starts() {
     let there = other.source("numbers", numbers(1));
     job.source("numbers", numbers(1)).union(&there).sink("out", sim.sink());
     assert!(refused(job).contains("different jobs"));
+
+    for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let job = fresh();
+        job.source("numbers", numbers(1)).max_rate(rate).sink("out", sim.sink());
+        assert!(refused(job).contains("records a second"), "{rate}");
+    }
 
     let job = fresh().checkpoints(Checkpoints::every(millis(0)));
     job.source("numbers", numbers(1)).sink("out", sim.sink());

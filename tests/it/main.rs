@@ -14,6 +14,7 @@ mod harness;
 mod house;
 mod main_job;
 mod memory;
+mod mistakes;
 mod newcomer;
 mod real_crashes;
 mod restarts;

@@ -261,3 +261,18 @@ fn a_second_process_on_the_same_state_is_refused_and_harms_nothing() {
     assert!(first.wait().unwrap().success());
     assert_complete(dir.path());
 }
+
+/// The state is lost, or the only manifest is: nothing may be committed again beside what is there, at the first try or at a later one.
+#[test]
+fn f33_rows_of_an_earlier_life_are_not_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(run(dir.path(), &[]).status.success());
+    fs::rename(dir.path().join("state"), dir.path().join("gone")).unwrap();
+    for _ in 0..3 {
+        let output = run(dir.path(), &[]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{error}");
+        assert!(error.contains("of an earlier life of the job whose state is gone") && error.contains("out/delays"), "{error}");
+        assert_eq!(rows(&dir.path().join("out/delays")), expected().0);
+    }
+}

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::durable::{failed, file_len, remove, rename_new, sync_dir, truncate};
 use super::name::{Names, uncommitted};
 use super::part::PartHandle;
-use crate::error::BoxError;
+use crate::error::{BoxError, Fatal};
 
 /// When a commit happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,16 +123,36 @@ pub(crate) fn recover(root: &Path, names: &Names, handles: Vec<PartHandle>, may_
     sync_dir(root)
 }
 
+/// Removes what was never committed, where no checkpoint knows of anything. Refused where committed parts are there: they are of an
+/// earlier life of the job, which this one would write once more.
+pub(crate) fn begin(root: &Path, names: &Names) -> Result<(), BoxError> {
+    if let Some(part) = list(root)?.into_iter().find(|name| names.is_committed(name)) {
+        return Err(Fatal::new(format!(
+            "'{}' is already there, and no checkpoint knows of it: it is of an earlier life of the job whose state is gone, and its \
+             rows would come once more; bring that state back, or write to an empty directory, or give the job or the sink's uid \
+             another name",
+            root.join(part).display()
+        ))
+        .into());
+    }
+    remove_leftovers(root, names)?;
+    sync_dir(root)
+}
+
+/// The names in a directory, as far as they can be this sink's.
+fn list(root: &Path) -> Result<Vec<String>, BoxError> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(root).map_err(|error| failed("list", root, &error))? {
+        names.extend(entry.map_err(|error| failed("list", root, &error))?.file_name().into_string());
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// Removes this sink's uncommitted parts; called when those that a handle knows have been committed.
 fn remove_leftovers(root: &Path, names: &Names) -> Result<(), BoxError> {
-    let entries = std::fs::read_dir(root).map_err(|error| failed("list", root, &error))?;
-    for entry in entries {
-        let name = entry.map_err(|error| failed("list", root, &error))?.file_name();
-        if name.to_str().is_some_and(|name| names.is_uncommitted(name)) {
-            remove(&root.join(name))?;
-        }
-    }
-    Ok(())
+    let left = list(root)?;
+    left.iter().filter(|name| names.is_uncommitted(name)).try_for_each(|name| remove(&root.join(name)))
 }
 
 #[cfg(test)]

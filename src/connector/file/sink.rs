@@ -136,6 +136,12 @@ impl<F: Format> Sink for PartFiles<F> {
         commit::recover(&self.root, &names, handles, self.may_be_taken)
     }
 
+    fn begin(&self, ctx: &SinkContext) -> Result<(), BoxError> {
+        self.check_root()?;
+        create_dir(&self.root)?;
+        commit::begin(&self.root, &Names::new(ctx, F::EXTENSION))
+    }
+
     fn open(&self, ctx: &SinkContext) -> Result<PartsWriter<F>, BoxError> {
         Ok(PartsWriter::new(&self.root, self.format.clone(), self.roll_at_bytes, ctx))
     }

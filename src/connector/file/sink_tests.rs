@@ -360,3 +360,24 @@ fn headers_head_each_part_and_lines_are_written_as_they_show_themselves() {
     assert!(files(dir.path(), false)[0].ends_with(".txt"));
     assert_eq!(visible(dir.path()), "a\nb c\n");
 }
+
+#[test]
+fn f33_a_directory_with_parts_of_an_earlier_life_is_refused_until_they_are_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = CsvFile::<Row>::exactly_once(dir.path());
+    sink.begin(&ctx(1, 0, 0)).unwrap();
+    let mut writer = sink.open(&ctx(1, 0, 0)).unwrap();
+    let handles = checkpoint(&sink, &mut writer, rows(0..2), 1);
+    sink.begin(&ctx(1, 1, 0)).unwrap();
+    assert_eq!(files(dir.path(), true), Vec::<String>::new(), "what was not committed is no earlier life");
+    let mut writer = sink.open(&ctx(1, 1, 0)).unwrap();
+    let handles = [handles, checkpoint(&sink, &mut writer, rows(0..2), 2)].concat();
+    sink.commit(&handles[1]).unwrap();
+    for ctx in [ctx(1, 0, 0), ctx(2, 0, 0)] {
+        let error = sink.begin(&ctx).unwrap_err();
+        assert!(error.is::<crate::Fatal>() && error.to_string().contains(&handles[1].name), "{error}");
+    }
+    assert_eq!(visible(dir.path()), text(0..2));
+    fs::remove_file(dir.path().join(&handles[1].name)).unwrap();
+    sink.begin(&ctx(2, 0, 0)).unwrap();
+}
