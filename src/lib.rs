@@ -57,7 +57,7 @@ mod connector;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use api::{Job, KeyedStream, OnError, Record, SinkRef, SourceStream, Store, Stream, WindowedStream};
+pub use api::{ConnectedStream, Job, KeyedStream, OnError, Record, SinkRef, SourceStream, Store, Stream, WindowedStream};
 pub use chain::DeadLetter;
 pub use config::{Checkpoints, Restart};
 #[cfg(feature = "files")]
@@ -68,11 +68,17 @@ pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
 pub use job::{JobHandle, JobSummary, OperatorSummary};
 pub use key::Key;
 pub use metrics::{Counter, TimesSummary};
-pub use operator::{Aggregate, Context, Emitter, FinishContext, KeyedOperator, OpenContext, Side, SideEmitter, SideOutput};
+pub use operator::{
+    Aggregate, AllKeys, BroadcastContext, BroadcastOpenContext, BroadcastOperator, Context, Emitter, FinishContext,
+    KeyedOperator, KeyedSideContext, OpenContext, Operator, OperatorContext, OperatorOpenContext, Side, SideEmitter, SideOutput,
+};
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use snapshot::{Put, StoreBackend, StoreLock, WriteFn};
 pub use source::{Bounded, Poll, Records, Rejected, Source, SplitReader, Watermarks};
-pub use state::{KeyState, KeyTimers, ValueState};
+pub use state::{
+    BroadcastMap, BroadcastReader, BroadcastState, BroadcastWriter, KeyState, KeyTimers, ListItems, ListIter, OperatorList,
+    OperatorState, ValueState,
+};
 pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, secs};
 pub use timer::{TimeDomain, Timer};
 pub use window::{

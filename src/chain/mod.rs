@@ -4,12 +4,14 @@
 //! lost and nothing is made twice. Called by the task that owns the chain.
 
 mod checked;
+mod connected;
 mod ended;
 mod filter;
 mod flat_map;
 mod fold;
 mod key_by;
 mod map;
+mod operate;
 mod process;
 #[cfg(test)]
 pub(crate) mod script;
@@ -19,6 +21,7 @@ mod tee;
 mod thawed;
 
 pub(crate) use checked::{Checked, Watch};
+pub(crate) use connected::Connected;
 pub(crate) use ended::Ended;
 pub(crate) use filter::Filter;
 pub use flat_map::DeadLetter;
@@ -26,6 +29,7 @@ pub(crate) use flat_map::{FlatMap, Poison};
 pub(crate) use fold::{Fold, Folding};
 pub(crate) use key_by::KeyBy;
 pub(crate) use map::Map;
+pub(crate) use operate::Operate;
 pub(crate) use process::{KeyedParts, Process};
 pub(crate) use sink::{RECORDS_STATE, SinkLink};
 pub(crate) use steps::{Outs, Steps, Stepwise};

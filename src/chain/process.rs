@@ -4,14 +4,17 @@
 //! processing-time timers once the clock has passed them. However the attempt ends, the operator is closed once. Called by the loop
 //! of [`super::steps`], on the task's thread.
 
+use std::sync::Arc;
+
 use crate::error::BoxError;
 use crate::frame::Keyed;
 use crate::hook::Callback;
 use crate::ids::{CheckpointId, Uid};
+use crate::key::Key;
 use crate::operator::{Context, Cx, FinishContext, KeyedOperator, Moments, OpId, OperatorPart, Signal};
-use crate::state::{DueTimer, KeyState, KeyTimers, KeyedState, Timers, passed};
+use crate::state::{DueTimer, KeyState, KeyTimers, KeyedState, StateView, Timers, passed};
 use crate::time::{Timestamp, millis};
-use crate::timer::TimeDomain;
+use crate::timer::{TimeDomain, Timer};
 
 use super::steps::{Outs, Stepwise};
 
@@ -47,6 +50,43 @@ impl<K> KeyedParts<K> {
     }
 }
 
+impl<K: Key> KeyedParts<K> {
+    /// Takes out the first timer that is due at `up_to`, to be fired by this operator.
+    pub(super) fn pop_due(
+        &mut self,
+        operator: OpId,
+        (domain, up_to): (TimeDomain, Timestamp),
+        cx: &mut Cx,
+    ) -> Result<Option<DueTimer<K>>, BoxError> {
+        let Some(due) = self.timers.pop_due(domain, up_to) else { return Ok(None) };
+        cx.enter(operator, "on_timer");
+        cx.reach(operator, Callback::Timer)?;
+        Ok(Some(due))
+    }
+
+    /// Says when the next processing-time timer is due: each time, because a full output may keep the loop from asking again.
+    pub(super) fn wake(&self, cx: &mut Cx) {
+        if let Some(time) = self.timers.next_due(TimeDomain::Processing) {
+            cx.due_at(passed(time));
+        }
+    }
+
+    /// All states and the timers, frozen.
+    pub(super) fn views(&mut self) -> Vec<Arc<dyn StateView>> {
+        let mut views = self.states.view();
+        views.push(self.timers.view());
+        views
+    }
+}
+
+/// The timestamp of what is emitted when a timer fires.
+pub(super) fn emits_at(timer: Timer) -> Timestamp {
+    match timer.domain {
+        TimeDomain::Event => timer.time,
+        TimeDomain::Processing => Timestamp::NONE,
+    }
+}
+
 impl<O: KeyedOperator> Process<O> {
     /// Around an operator that has just been made.
     pub(crate) fn new(id: OpId, uid: Uid, operator: O, keyed: KeyedParts<O::Key>) -> Self {
@@ -55,21 +95,13 @@ impl<O: KeyedOperator> Process<O> {
 
     /// Fires the first timer that is due at `up_to`; false where none is.
     fn fire(&mut self, domain: TimeDomain, up_to: Timestamp, outs: &mut Outs<O::Out>, cx: &mut Cx) -> Result<bool, BoxError> {
-        let Some(DueTimer { timer, hash, key }) = self.keyed.timers.pop_due(domain, up_to) else { return Ok(false) };
-        cx.enter(self.id, "on_timer");
-        cx.reach(self.id, Callback::Timer)?;
-        let timestamp = match domain {
-            TimeDomain::Event => timer.time,
-            TimeDomain::Processing => Timestamp::NONE,
-        };
-        self.operator.on_timer(timer, &mut self.keyed.context((hash, &key), timestamp, outs, cx))?;
+        let Some(DueTimer { timer, hash, key }) = self.keyed.pop_due(self.id, (domain, up_to), cx)? else { return Ok(false) };
+        self.operator.on_timer(timer, &mut self.keyed.context((hash, &key), emits_at(timer), outs, cx))?;
         Ok(true)
     }
 
     fn snapshot(&mut self, cx: &mut Cx) {
-        let mut views = self.keyed.states.view();
-        views.push(self.keyed.timers.view());
-        cx.parts.push(OperatorPart { uid: self.uid.clone(), views, prepare: None });
+        cx.parts.push(OperatorPart { uid: self.uid.clone(), views: self.keyed.views(), prepare: None });
     }
 
     fn complete(&mut self, id: CheckpointId, cx: &mut Cx) -> Result<(), BoxError> {
@@ -105,10 +137,7 @@ impl<O: KeyedOperator> Stepwise for Process<O> {
 
     fn due(&mut self, now: Timestamp, outs: &mut Outs<O::Out>, cx: &mut Cx) -> Result<bool, BoxError> {
         let fired = self.fire(TimeDomain::Processing, now.minus(millis(1)), outs, cx)?;
-        // Said each time, because a full output may keep the loop from asking again.
-        if let Some(time) = self.keyed.timers.next_due(TimeDomain::Processing) {
-            cx.due_at(passed(time));
-        }
+        self.keyed.wake(cx);
         Ok(!fired)
     }
 

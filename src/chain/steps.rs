@@ -24,6 +24,11 @@ impl<T> Outs<T> {
         self.main.len() >= self.batch
     }
 
+    /// With how many records the main output is full.
+    pub(crate) fn batch(&self) -> usize {
+        self.batch
+    }
+
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.main_is_full() || self.sides.is_full()
@@ -55,8 +60,8 @@ pub(crate) trait Stepwise: Send {
 
     /// Emits more of what the last record makes; true when that was all.
     #[inline]
-    fn rest(&mut self, _outs: &mut Outs<Self::Out>) -> bool {
-        true
+    fn rest(&mut self, _outs: &mut Outs<Self::Out>, _cx: &mut Cx) -> Result<bool, BoxError> {
+        Ok(true)
     }
 
     /// Event time has come to `watermark`: does one piece of what is due, in order of time; true when nothing more is.
@@ -115,7 +120,7 @@ impl<S: Stepwise> Steps<S> {
     /// Ends what was begun: the last record, then the watermark that is being worked off. After most records there is nothing.
     #[inline]
     fn settle(&mut self, cx: &mut Cx) -> Result<Flow, Halt> {
-        if !self.outs.is_full() && self.advancing.is_none() && self.operator.rest(&mut self.outs) {
+        if !self.outs.is_full() && self.advancing.is_none() && self.operator.rest(&mut self.outs, cx)? {
             return Ok(Flow::Drained);
         }
         self.work_off(cx)
@@ -127,7 +132,7 @@ impl<S: Stepwise> Steps<S> {
             if self.deliver_if_full(cx)? == Flow::Full || !cx.spend(1) {
                 return Ok(Flow::Full);
             }
-            if !self.operator.rest(&mut self.outs) {
+            if !self.operator.rest(&mut self.outs, cx)? {
                 continue;
             }
             let Some(watermark) = self.advancing else { return Ok(Flow::Drained) };

@@ -3,14 +3,23 @@
 //! Always: a link's calls come from one thread at a time, its task's, and none overlaps another.
 
 mod aggregate;
+mod all_keys;
+mod broadcast;
+mod broadcast_context;
 mod context;
 mod keyed;
 mod link;
 mod open;
 mod side;
 mod stage;
+mod unkeyed;
+mod unkeyed_open;
 
 pub use aggregate::Aggregate;
+pub use all_keys::AllKeys;
+pub(crate) use all_keys::Walks;
+pub use broadcast::BroadcastOperator;
+pub use broadcast_context::{BroadcastContext, KeyedSideContext};
 pub(crate) use context::Moments;
 pub use context::{Context, Emitter, FinishContext, SideEmitter};
 pub use keyed::KeyedOperator;
@@ -20,3 +29,5 @@ pub use open::OpenContext;
 pub(crate) use side::{Port, Sides, side_port};
 pub use side::{Side, SideOutput};
 pub(crate) use stage::Stage;
+pub use unkeyed::{Operator, OperatorContext};
+pub use unkeyed_open::{BroadcastOpenContext, OperatorOpenContext};

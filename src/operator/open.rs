@@ -48,15 +48,26 @@ impl<'a, K: Key> OpenContext<'a, K> {
     where
         V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
     {
-        if self.registered.iter().any(|registered| registered == name) {
-            return Err(Error::StateMismatch {
-                problem: format!("the operator registers the state '{name}' twice"),
-                advice: "give each of its states its own name, or copy the handle".into(),
-            });
-        }
+        self.refuse_registered(name)?;
         let state = self.states.value(name)?;
         self.registered.push(name.to_owned());
         Ok(state)
+    }
+
+    /// Refuses to register a state under a name that is in use.
+    pub(super) fn refuse_registered(&self, name: &str) -> Result<()> {
+        if !self.registered.iter().any(|registered| registered == name) {
+            return Ok(());
+        }
+        Err(Error::StateMismatch {
+            problem: format!("the operator registers the state '{name}' twice"),
+            advice: "give each of its states its own name, or copy the handle".into(),
+        })
+    }
+
+    /// The names of the states that were registered.
+    pub(super) fn registered(&self) -> &[String] {
+        &self.registered
     }
 
     /// The right to emit to a side output.

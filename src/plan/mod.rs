@@ -12,7 +12,7 @@ mod wiring;
 
 #[cfg(test)]
 pub(crate) use carrier::unlink;
-pub(crate) use carrier::{AnyLink, Carrier, KeyedCarrier, PlainCarrier, link};
+pub(crate) use carrier::{AnyLink, Carrier, KeyedCarrier, PlainCarrier, RoutedCarrier, link};
 pub(crate) use compile::{Plan, compile};
 pub(crate) use flow::{Flow, Input, Node, NodeId, NodeKind, Port, Routing};
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Whole jobs, a file per behaviour. A test whose name begins with an id proves that statement of the semantics.
 
+mod broadcast;
 mod canary;
 mod checkpoints;
 mod common;
@@ -13,6 +14,7 @@ mod house;
 mod main_job;
 mod memory;
 mod newcomer;
+mod operator_state;
 mod real_crashes;
 mod restarts;
 mod sinks;
