@@ -20,7 +20,8 @@ use crate::time::Timestamp;
 /// fails the operator's region, which is then restarted from its last checkpoint.
 ///
 /// What must survive a restart is kept in lists, never in fields. When the job is restarted with another parallelism, the items of
-/// all instances are dealt out anew: see [`OperatorOpenContext::list_state`] and [`OperatorOpenContext::union_list_state`].
+/// all instances are dealt out anew: see [`list_state`](crate::OperatorOpenContext::list_state) and
+/// [`union_list_state`](crate::OperatorOpenContext::union_list_state).
 ///
 /// An operator that hands numbers on in tens:
 ///
@@ -75,6 +76,9 @@ pub trait Operator: Send + Sized + 'static {
 
     /// The data has ended: the last chance to emit. Called once, after the last record, and only where the data ends by itself; not at
     /// a cancel, nor after a failure.
+    ///
+    /// What it leaves in a list stays in the checkpoints, and is dealt out as everything else when the parallelism changes: so what it
+    /// emits it should take out.
     ///
     /// # Errors
     /// Any error fails the operator's region.

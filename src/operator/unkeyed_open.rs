@@ -51,27 +51,29 @@ impl<'a> OperatorOpenContext<'a> {
     ///
     /// After every restart, also with the parallelism that it had, each instance gets the items of **all** instances, in their order.
     /// It must drop at once those that are not its own, or there are as many times more of them after each restart as there are
-    /// instances:
+    /// instances. An instance that has ended is not opened again and keeps its own items, though the others see them: so an item
+    /// should name the instance that has added it.
     ///
     /// ```
     /// use tidegate::{BoxError, Operator, OperatorContext, OperatorList, OperatorOpenContext, Stream};
     ///
-    /// /// How far each shelf is counted. Shelf `n` is the affair of the instance `n % parallelism`, however many there are.
-    /// struct Shelves {
+    /// /// What each instance has counted: its index, and how much.
+    /// struct Counter {
     ///     counted: OperatorList<(u32, u64)>,
     /// }
-    /// # impl Operator for Shelves {
+    /// # impl Operator for Counter {
     /// #     type In = u64;
     /// #     type Out = u64;
     /// #     fn on_record(&mut self, _: u64, _: &mut OperatorContext<'_, Self>) -> Result<(), BoxError> { Ok(()) }
     /// # }
     ///
-    /// fn shelves(sales: &Stream<u64>) -> Stream<u64> {
-    ///     sales.process("shelves", |ctx: &mut OperatorOpenContext<'_>| {
+    /// fn counter(sales: &Stream<u64>) -> Stream<u64> {
+    ///     sales.process("counter", |ctx: &mut OperatorOpenContext<'_>| {
     ///         let counted = ctx.union_list_state("counted")?;
     ///         let (index, parallelism) = (ctx.index(), ctx.parallelism());
-    ///         ctx.state().list_mut(counted).retain(|(shelf, _): &(u32, u64)| shelf % parallelism == index);
-    ///         Ok(Shelves { counted })
+    ///         // With the same parallelism its own, with another one a share.
+    ///         ctx.state().list_mut(counted).retain(|(owner, _): &(u32, u64)| owner % parallelism == index);
+    ///         Ok(Counter { counted })
     ///     })
     /// }
     /// ```

@@ -8,8 +8,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::checkpoints::OperatorSnapshot;
-use super::restore::{RestoredOperator, Share, contiguous};
-use crate::state::{Block, Kept, StateDescriptor, StateKind, StateView, Union};
+use super::restore::{PartBlocks, RestoredOperator, Share, contiguous};
+use crate::state::{Kept, StateDescriptor, StateKind, StateView, Union};
 
 /// Those of `before` instances whose part of a union list counts as an instance's own: the one in its place where there are as many
 /// as before, else contiguous shares.
@@ -30,7 +30,7 @@ pub(super) fn copy_of(having: &BTreeSet<u32>, before: u32, share: Share) -> Opti
 }
 
 /// A union list that was read from files, with the instance that wrote each block.
-pub(super) fn union_of_blocks(blocks: Vec<(u32, Block)>, before: u32, share: Share) -> Kept {
+pub(super) fn union_of_blocks(blocks: PartBlocks, before: u32, share: Share) -> Kept {
     let own = own_parts(before, share);
     let (mut ahead, mut mine, mut behind) = (Vec::new(), Vec::new(), Vec::new());
     for (part, block) in blocks {

@@ -22,6 +22,9 @@ use crate::ids::Uid;
 use crate::state::{Block, Kept, RestoredStates, StateDescriptor, StateKind, is_count};
 use crate::time::Timestamp;
 
+/// Blocks, each with the instance that wrote it.
+pub(super) type PartBlocks = Vec<(u32, Block)>;
+
 /// One instance among those of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Share {
@@ -90,7 +93,7 @@ impl JobStore {
     }
 
     fn load_states(&self, manifest: &Manifest, operator: &OperatorManifest, uid: &Uid, share: Share) -> Result<RestoredStates> {
-        let mut states: BTreeMap<&str, (&StateDescriptor, Vec<(u32, Block)>)> = BTreeMap::new();
+        let mut states: BTreeMap<&str, (&StateDescriptor, PartBlocks)> = BTreeMap::new();
         for state in &operator.states {
             states.insert(&state.name, (state, Vec::new()));
         }
@@ -106,7 +109,7 @@ impl JobStore {
             let state = state.ok_or_else(|| Error::Engine(format!("operator '{uid}' has no state '{}'", pick.section.state)))?;
             state.1.push((pick.section.part, block));
         }
-        let kept = |(name, (state, blocks)): (&str, (&StateDescriptor, Vec<(u32, Block)>))| {
+        let kept = |(name, (state, blocks)): (&str, (&StateDescriptor, PartBlocks))| {
             let kept = match state.kind {
                 StateKind::UnionList => union_of_blocks(blocks, operator.parallelism, share),
                 _ => Kept::Blocks(blocks.into_iter().map(|(_, block)| block).collect()),

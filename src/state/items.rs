@@ -4,7 +4,7 @@
 //! view is in no chunk yet. Owned by the operator's state, on its task's thread.
 
 use std::fmt;
-use std::iter::{Chain, Flatten};
+use std::iter::{Chain, FlatMap};
 use std::slice;
 use std::sync::Arc;
 
@@ -42,9 +42,9 @@ impl<T> ListItems<T> {
     }
 
     /// All items in their order.
-    pub fn iter(&self) -> ListIter<'_, T> {
-        let chunks: slice::Iter<'_, Arc<Vec<T>>> = self.chunks.iter();
-        ListIter(chunks.map(items as fn(&Arc<Vec<T>>) -> &Vec<T>).flatten().chain(self.tail.iter()))
+    pub fn iter<'a>(&'a self) -> ListIter<'a, T> {
+        let chunks = self.chunks.iter().flat_map(items as fn(&'a Arc<Vec<T>>) -> slice::Iter<'a, T>);
+        ListIter(chunks.chain(self.tail.iter()))
     }
 
     /// The item at an index, counted from 0.
@@ -173,12 +173,12 @@ impl<'a, T> IntoIterator for &'a ListItems<T> {
     }
 }
 
-fn items<T>(chunk: &Arc<Vec<T>>) -> &Vec<T> {
-    chunk
+fn items<T>(chunk: &Arc<Vec<T>>) -> slice::Iter<'_, T> {
+    chunk.iter()
 }
 
-/// The items of a chunk after another.
-type Chunks<'a, T> = Flatten<std::iter::Map<slice::Iter<'a, Arc<Vec<T>>>, fn(&Arc<Vec<T>>) -> &Vec<T>>>;
+/// The items of one chunk after another.
+type Chunks<'a, T> = FlatMap<slice::Iter<'a, Arc<Vec<T>>>, slice::Iter<'a, T>, fn(&'a Arc<Vec<T>>) -> slice::Iter<'a, T>>;
 
 /// The items of an operator's list, in their order.
 pub struct ListIter<'a, T>(Chain<Chunks<'a, T>, slice::Iter<'a, T>>);
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn what_no_view_holds_is_not_copied() {
         let mut list = ListItems::default();
-        list.extend((0..1000u32).map(|n| Arc::new(n)));
+        list.extend((0..1000u32).map(Arc::new));
         let items: Vec<Arc<u32>> = list.iter().cloned().collect();
         drop(list.freeze());
         list.retain(|item| **item % 3 == 0);

@@ -75,7 +75,7 @@ impl<T: Serialize + Send + Sync + 'static> StateView for ItemsView<T> {
     }
 
     fn write(&self, emit: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>) -> Result<(), BoxError> {
-        write(&self.chunks, emit, |item, bytes| codec::encode(item, bytes))
+        write(&self.chunks, emit, codec::encode)
     }
 }
 

@@ -61,7 +61,7 @@ impl TakenSnapshot {
         if !matches!(descriptor.kind, StateKind::List | StateKind::UnionList) {
             return Err(mismatch(format!("the state '{name}' is no list: it is {:?}", descriptor.kind)));
         }
-        let items = objects(&blocks, |reader| Ok(reader.next()?));
+        let items = objects(&blocks, |reader| reader.next());
         items.map_err(|error| mismatch(format!("the list '{name}' holds items of another type: {error}")))
     }
 
