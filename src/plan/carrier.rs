@@ -74,7 +74,10 @@ pub(crate) struct PlainCarrier<T>(PhantomData<fn() -> T>);
 pub(crate) struct KeyedCarrier<K, T>(PhantomData<fn() -> (K, T)>);
 
 /// Carries records of two streams to the instances of one operator.
-pub(crate) struct RoutedCarrier<K, T, R>(PhantomData<fn() -> Routed<K, T, R>>);
+pub(crate) struct RoutedCarrier<K, T, R>(Nothing<Routed<K, T, R>>);
+
+/// Stands for a type without owning one of it.
+type Nothing<T> = PhantomData<fn() -> T>;
 
 impl<K, T, R> RoutedCarrier<K, T, R> {
     pub(crate) fn new() -> Self {
