@@ -57,7 +57,7 @@ mod connector;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use api::{Job, KeyedStream, OnError, Record, SinkRef, SourceStream, Store, Stream, WindowedStream};
+pub use api::{ConnectedStream, Job, KeyedStream, OnError, Record, SinkRef, SourceStream, Store, Stream, WindowedStream};
 pub use chain::{DeadLetter, Summand};
 pub use config::{Checkpoints, ExponentialDelay, Failure, Restart};
 #[cfg(feature = "files")]
@@ -69,15 +69,17 @@ pub use job::{Askable, JobHandle, JobSummary, OperatorSummary, Queryable, Scan};
 pub use key::Key;
 pub use metrics::{Counter, TimesSummary};
 pub use operator::{
-    Aggregate, Answers, AskContext, Context, Emitter, ExpiringStates, FinishContext, KeyedOperator, OpenContext, Side,
-    SideEmitter, SideOutput,
+    Aggregate, AllKeys, Answers, AskContext, BroadcastContext, BroadcastOpenContext, BroadcastOperator, Context, Emitter,
+    ExpiringStates, FinishContext, KeyedOperator, KeyedSideContext, OpenContext, Operator, OperatorContext, OperatorOpenContext,
+    Side, SideEmitter, SideOutput,
 };
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use snapshot::{Put, StoreBackend, StoreLock, WriteFn};
 pub use source::{Bounded, Poll, Records, Rejected, Source, SplitReader, Watermarks};
 pub use state::{
-    Adding, AggregatingState, AskedState, KeyList, KeyMap, KeyState, KeyTimers, ListState, MapState, Readable, ReducingState,
-    Stored, Ttl, ValueState, Versions,
+    Adding, AggregatingState, AskedState, BroadcastMap, BroadcastReader, BroadcastState, BroadcastWriter, KeyList, KeyMap,
+    KeyState, KeyTimers, ListItems, ListIter, ListState, MapState, OperatorList, OperatorState, Readable, ReducingState, Stored,
+    Ttl, ValueState, Versions,
 };
 pub use time::{Clock, Moment, SystemClock, Timestamp, hours, millis, minutes, secs};
 pub use timer::{TimeDomain, Timer};

@@ -15,7 +15,9 @@ use crate::hook::{Callback, CrashPoint, Hooks};
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId, Uid};
 use crate::plan::{NodeId, NodeKind, Plan};
 use crate::sink::SinkContext;
-use crate::snapshot::{JobStore, Manifest, OperatorSnapshot, RestoredOperator, Share, TaskSnapshot, deal_blocks};
+use crate::snapshot::{
+    JobStore, Manifest, OperatorSnapshot, RestoredOperator, Share, TaskSnapshot, deal_blocks, restored_from_views,
+};
 use crate::state::{Block, Kept, RestoredStates, StateDescriptor};
 use crate::time::Timestamp;
 
@@ -91,8 +93,10 @@ impl Origin {
             Origin::Nothing => Ok(None),
             Origin::Files(store, manifest) => store.load_operator(manifest, uid, share),
             Origin::Memory(tasks) => {
-                let own = parts(tasks, uid).find(|(task, _)| task.index == share.index);
-                Ok(own.map(|(_, operator)| operator.restored()))
+                let mut instances: Vec<(TaskId, &OperatorSnapshot)> = parts(tasks, uid).collect();
+                instances.sort_by_key(|(task, _)| task.index);
+                let instances: Vec<&OperatorSnapshot> = instances.into_iter().map(|(_, operator)| operator).collect();
+                Ok(restored_from_views(&instances, share.index))
             }
         }
     }

@@ -62,7 +62,7 @@ fn state(name: &str, kind: StateKind, blocks: &[Block]) -> Option<String> {
         return None;
     }
     let text = match kind {
-        StateKind::List => format!("{name} [{}]", objects.join(", ")),
+        StateKind::List | StateKind::UnionList => format!("{name} [{}]", objects.join(", ")),
         _ => format!("{name} {{{}}}", objects.chunks(2).map(|pair| pair.join(": ")).collect::<Vec<_>>().join(", ")),
     };
     Some(cut(text, STATE_CHARS))

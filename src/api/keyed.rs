@@ -113,7 +113,7 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
         self.keyed(verb, move |mut opening| {
             let next = opening.take_next()?;
             if opening.restored.ended {
-                let ended = Ended::<_, Keyed<K, T>, O::Out>::new(opening.uid.clone(), keyed_state::<K>(&mut opening));
+                let ended = Ended::<Keyed<K, T>, O::Out>::new(opening.uid.clone(), std::mem::take(&mut opening.restored.states));
                 return Ok(stepwise(ended, true, next, opening));
             }
             let process = open_process(&mut opening, &factory)?;
@@ -126,24 +126,29 @@ fn open_process<O: KeyedOperator>(
     opening: &mut Opening,
     factory: impl Fn(&mut OpenContext<'_, O::Key>) -> Result<O, BoxError>,
 ) -> Result<Process<O>, BoxError> {
-    let instance = Instance {
-        attempt: opening.context.attempt,
-        index: opening.context.task.index,
-        parallelism: opening.context.parallelism,
-        checkpoint: opening.context.restored,
-        restored: !opening.restored.states.states.is_empty(),
-    };
+    let instance = instance(opening);
     let stored = opening.restored.states.take(TIMERS);
     let timers = Timers::new(opening.context.groups, opening.owned(), &key_hash(opening), stored)?;
     let mut states = keyed_state(opening);
     states.at(opening.context.opened);
     let operator = factory(&mut OpenContext::new(&mut states, &mut opening.sides, instance))?;
-    let keyed = KeyedParts { states, timers, watermark: opening.restored.watermark };
+    let keyed = KeyedParts::new(states, timers, opening.restored.watermark);
     Ok(Process::new(opening.operator, opening.uid.clone(), operator, keyed))
 }
 
+/// Which instance it is, before its states are taken out.
+pub(super) fn instance(opening: &Opening) -> Instance {
+    Instance {
+        attempt: opening.context.attempt,
+        index: opening.context.task.index,
+        parallelism: opening.context.parallelism,
+        checkpoint: opening.context.restored,
+        restored: !opening.restored.states.states.is_empty(),
+    }
+}
+
 /// The state of a keyed operator instance, with what a checkpoint kept of it.
-fn keyed_state<K: Key>(opening: &mut Opening) -> KeyedState<K> {
+pub(super) fn keyed_state<K: Key>(opening: &mut Opening) -> KeyedState<K> {
     let states = std::mem::take(&mut opening.restored.states);
     KeyedState::new(opening.context.groups, opening.owned(), key_hash(opening), states)
 }

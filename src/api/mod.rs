@@ -3,6 +3,7 @@
 //! Streams are handles on a flow that is being described; cloning one makes a second consumer. Nothing runs and nothing is refused
 //! before the job is planned or started.
 
+mod connected;
 mod job;
 mod keyed;
 mod on_error;
@@ -13,9 +14,11 @@ mod process_tests;
 mod short;
 mod sources;
 mod stream;
+mod unkeyed;
 mod windowed;
 mod wire;
 
+pub use connected::ConnectedStream;
 pub use job::{Job, Store};
 pub use keyed::KeyedStream;
 pub use on_error::OnError;

@@ -1,35 +1,35 @@
-//! The place of a keyed operator that was restored behind its end of data.
+//! The place of a user's operator that was restored behind its end of data.
 //!
 //! Always: its states and timers are part of every later checkpoint, as they were restored; nothing is read, and none of the user's
 //! code runs. Called by the loop of [`super::steps`], on the task's thread.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use crate::error::BoxError;
 use crate::ids::Uid;
 use crate::operator::{Cx, OperatorPart, Signal};
-use crate::state::KeyedState;
+use crate::state::{RestoredStates, StateView};
 use crate::time::Timestamp;
 
 use super::steps::{Outs, Stepwise};
 
 /// Keeps what an operator left behind.
-pub(crate) struct Ended<K: 'static, In, Out> {
+pub(crate) struct Ended<In, Out> {
     uid: Uid,
-    states: KeyedState<K>,
+    states: Vec<Arc<dyn StateView>>,
     records: PhantomData<fn(In) -> Out>,
 }
 
-impl<K: 'static, In, Out> Ended<K, In, Out> {
+impl<In, Out> Ended<In, Out> {
     /// With everything that was restored, none of it registered.
-    pub(crate) fn new(uid: Uid, states: KeyedState<K>) -> Self {
-        Ended { uid, states, records: PhantomData }
+    pub(crate) fn new(uid: Uid, states: RestoredStates) -> Self {
+        Ended { uid, states: states.carried(), records: PhantomData }
     }
 }
 
-impl<K, In, Out> Stepwise for Ended<K, In, Out>
+impl<In, Out> Stepwise for Ended<In, Out>
 where
-    K: Send + 'static,
     In: Send + 'static,
     Out: Send + 'static,
 {
@@ -42,7 +42,7 @@ where
 
     fn checkpoint(&mut self, signal: Signal, cx: &mut Cx) -> Result<(), BoxError> {
         if let Signal::Snapshot(_) = signal {
-            cx.parts.push(OperatorPart { uid: self.uid.clone(), views: self.states.view(), prepare: None });
+            cx.parts.push(OperatorPart { uid: self.uid.clone(), views: self.states.clone(), prepare: None });
         }
         Ok(())
     }

@@ -92,16 +92,16 @@ where
     }
 
     #[inline]
-    fn rest(&mut self, outs: &mut Outs<I::Item>) -> bool {
-        let Some((made, time)) = &mut self.current else { return true };
+    fn rest(&mut self, outs: &mut Outs<I::Item>, _: &mut Cx) -> Result<bool, BoxError> {
+        let Some((made, time)) = &mut self.current else { return Ok(true) };
         for value in made.by_ref() {
             outs.main.push(value, *time);
             if outs.main_is_full() {
-                return false;
+                return Ok(false);
             }
         }
         self.current = None;
-        true
+        Ok(true)
     }
 
     fn checkpoint(&mut self, signal: Signal, cx: &mut Cx) -> Result<(), BoxError> {

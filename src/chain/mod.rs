@@ -4,6 +4,7 @@
 //! lost and nothing is made twice. Called by the task that owns the chain.
 
 mod checked;
+mod connected;
 mod distinct;
 mod ended;
 mod extreme;
@@ -11,7 +12,9 @@ mod filter;
 mod flat_map;
 mod fold;
 mod key_by;
+mod keyed_parts;
 mod map;
+mod operate;
 mod process;
 mod running;
 #[cfg(test)]
@@ -24,6 +27,7 @@ mod thawed;
 mod with_state;
 
 pub(crate) use checked::{Checked, Watch};
+pub(crate) use connected::Connected;
 pub(crate) use distinct::Distinct;
 pub(crate) use ended::Ended;
 pub(crate) use extreme::Extreme;
@@ -32,8 +36,10 @@ pub use flat_map::DeadLetter;
 pub(crate) use flat_map::{FlatMap, Poison};
 pub(crate) use fold::{ACCUMULATORS, Fold, Folding};
 pub(crate) use key_by::KeyBy;
+pub(crate) use keyed_parts::KeyedParts;
 pub(crate) use map::Map;
-pub(crate) use process::{KeyedParts, Process};
+pub(crate) use operate::Operate;
+pub(crate) use process::Process;
 pub(crate) use running::Running;
 pub(crate) use sink::{RECORDS_STATE, SinkLink};
 pub(crate) use steps::{Outs, Steps, Stepwise};

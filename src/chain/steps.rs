@@ -8,6 +8,7 @@ use std::vec::Drain;
 use crate::error::BoxError;
 use crate::frame::{Batch, Consumer, Took};
 use crate::operator::{Cx, Flow, Halt, Link, Next, Sides, Signal};
+use crate::state::LOOK_AHEAD;
 use crate::time::Timestamp;
 
 /// What an operator emits to.
@@ -22,6 +23,11 @@ impl<T> Outs<T> {
     #[inline]
     pub(crate) fn main_is_full(&self) -> bool {
         self.main.len() >= self.batch
+    }
+
+    /// With how many records the main output is full.
+    pub(crate) fn batch(&self) -> usize {
+        self.batch
     }
 
     #[inline]
@@ -55,9 +61,13 @@ pub(crate) trait Stepwise: Send {
 
     /// Emits more of what the last record makes; true when that was all.
     #[inline]
-    fn rest(&mut self, _outs: &mut Outs<Self::Out>) -> bool {
-        true
+    fn rest(&mut self, _outs: &mut Outs<Self::Out>, _cx: &mut Cx) -> Result<bool, BoxError> {
+        Ok(true)
     }
+
+    /// These records come next: what is known of them may be fetched.
+    #[inline]
+    fn ahead(&mut self, _records: &[Self::In]) {}
 
     /// Event time has come to `watermark`: does one piece of what is due, in order of time; true when nothing more is.
     fn advance(&mut self, _watermark: Timestamp, _outs: &mut Outs<Self::Out>, _cx: &mut Cx) -> Result<bool, BoxError> {
@@ -118,7 +128,7 @@ impl<S: Stepwise> Steps<S> {
     /// Ends what was begun: the last record, then the watermark that is being worked off. After most records there is nothing.
     #[inline]
     fn settle(&mut self, cx: &mut Cx) -> Result<Flow, Halt> {
-        if !self.outs.is_full() && self.advancing.is_none() && self.operator.rest(&mut self.outs) {
+        if !self.outs.is_full() && self.advancing.is_none() && self.operator.rest(&mut self.outs, cx)? {
             return Ok(Flow::Drained);
         }
         self.work_off(cx)
@@ -130,7 +140,7 @@ impl<S: Stepwise> Steps<S> {
             if self.deliver_if_full(cx)? == Flow::Full || !cx.spend(1) {
                 return Ok(Flow::Full);
             }
-            if !self.operator.rest(&mut self.outs) {
+            if !self.operator.rest(&mut self.outs, cx)? {
                 continue;
             }
             let Some(watermark) = self.advancing else { return Ok(Flow::Drained) };
@@ -201,8 +211,12 @@ impl<S: Stepwise> Consumer<S::In> for Taking<'_, S> {
     #[inline]
     fn records(&mut self, run: usize, values: &mut Drain<'_, S::In>, times: &[Timestamp]) -> Result<Took<S::In>, Halt> {
         let Taking { steps, cx } = self;
-        let mut taken = 0;
+        let (mut taken, mut looked) = (0, 0);
         while taken < run {
+            if taken >= looked {
+                looked = run.min(taken + LOOK_AHEAD);
+                steps.operator.ahead(values.as_slice().get(..looked - taken).unwrap_or_default());
+            }
             let rest = times.get(taken..).unwrap_or_default();
             taken += steps.operator.run(rest, values, &mut steps.outs, cx);
             if steps.settle(cx)? == Flow::Full {

@@ -71,6 +71,10 @@ impl StateView for Thawed {
         self.taken.held_bytes()
     }
 
+    fn is_empty(&self) -> bool {
+        self.taken.is_empty()
+    }
+
     fn write(&self, emit: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>) -> Result<(), BoxError> {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
         shown.write(emit)

@@ -4,8 +4,10 @@
 //! after all of its records. Everything here is plain data, owned by whoever holds it.
 
 mod batch;
+mod routed;
 
 pub(crate) use batch::{Batch, Consumer, Mark, Took};
+pub(crate) use routed::Routed;
 
 use crate::ids::CheckpointId;
 use crate::time::Timestamp;

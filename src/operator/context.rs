@@ -141,12 +141,12 @@ impl<O: KeyedOperator> fmt::Debug for FinishContext<'_, O> {
 }
 
 #[inline]
-fn emitters<'a, T>(outs: (&'a mut Batch<T>, &'a mut Sides), time: Timestamp) -> (Emitter<'a, T>, SideEmitter<'a>) {
-    (Emitter { out: outs.0, time }, SideEmitter { sides: outs.1, time })
+pub(super) fn emitters<'a, T>(outs: (&'a mut Batch<T>, &'a mut Sides), time: Timestamp) -> (Emitter<'a, T>, SideEmitter<'a>) {
+    (Emitter::new(outs.0, time), SideEmitter { sides: outs.1, time })
 }
 
 #[inline]
-fn known(time: Timestamp) -> Option<Timestamp> {
+pub(super) fn known(time: Timestamp) -> Option<Timestamp> {
     time.is_some().then_some(time)
 }
 
@@ -159,7 +159,13 @@ pub struct Emitter<'a, T> {
     time: Timestamp,
 }
 
-impl<T> Emitter<'_, T> {
+impl<'a, T> Emitter<'a, T> {
+    /// For one call that emits with this timestamp.
+    #[inline]
+    pub(super) fn new(out: &'a mut Batch<T>, time: Timestamp) -> Self {
+        Emitter { out, time }
+    }
+
     /// Emits a record with the timestamp of the record or of the event-time timer that is being handled; without one where that
     /// has none.
     #[inline]

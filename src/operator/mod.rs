@@ -2,7 +2,10 @@
 //!
 //! Always: a link's calls come from one thread at a time, its task's, and none overlaps another.
 
+mod all_keys;
 mod answers;
+mod broadcast;
+mod broadcast_context;
 mod context;
 mod keyed;
 mod link;
@@ -11,8 +14,14 @@ mod open_expiring;
 mod question;
 mod side;
 mod stage;
+mod unkeyed;
+mod unkeyed_open;
 
+pub use all_keys::AllKeys;
+pub(crate) use all_keys::Walks;
 pub use answers::{Answers, AskContext};
+pub use broadcast::BroadcastOperator;
+pub use broadcast_context::{BroadcastContext, KeyedSideContext};
 pub(crate) use context::Moments;
 pub use context::{Context, Emitter, FinishContext, SideEmitter};
 pub use keyed::KeyedOperator;
@@ -24,5 +33,7 @@ pub(crate) use question::{Ask, Asked, Question};
 pub(crate) use side::{Port, Sides, side_port};
 pub use side::{Side, SideOutput};
 pub(crate) use stage::Stage;
+pub use unkeyed::{Operator, OperatorContext};
+pub use unkeyed_open::{BroadcastOpenContext, OperatorOpenContext};
 
 pub use crate::state::Aggregate;

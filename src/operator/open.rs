@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::open_expiring::ExpiringStates;
 use super::side::{Side, SideOutput, Sides};
-use crate::error::{BoxError, Result};
+use crate::error::{BoxError, Error, Result};
 use crate::ids::{Attempt, CheckpointId};
 use crate::key::Key;
 use crate::state::{
@@ -95,6 +95,22 @@ impl<'a, K: Key> OpenContext<'a, K> {
     /// What is registered with this expires: see [`Ttl`].
     pub fn with_ttl(&mut self, ttl: Ttl) -> ExpiringStates<'_, K> {
         ExpiringStates::new(self.states, ttl)
+    }
+
+    /// Refuses to register a state under a name that is in use.
+    pub(super) fn refuse_registered(&self, name: &str) -> Result<()> {
+        if !self.states.names().any(|registered| registered == name) {
+            return Ok(());
+        }
+        Err(Error::StateMismatch {
+            problem: format!("the operator registers the state '{name}' twice"),
+            advice: "give each of its states its own name, or copy the handle".into(),
+        })
+    }
+
+    /// The names of the states that were registered.
+    pub(super) fn registered(&self) -> impl Iterator<Item = &str> {
+        self.states.names()
     }
 
     /// The right to emit to a side output.

@@ -128,6 +128,12 @@ impl<T, P: Partitioner<T>> Exchange<T, P> {
     #[inline]
     fn deal(&mut self, run: usize, values: &mut Drain<'_, T>, put: impl Fn(&mut Batch<T>, T, usize)) -> Result<Took<T>, Halt> {
         for (taken, value) in values.by_ref().take(run).enumerate() {
+            if P::is_for_all(&value) {
+                match self.deal_to_all(value, |batch, value| put(batch, value, taken))? {
+                    None => continue,
+                    Some(value) => return Ok(Took::Some(taken, Some(value))),
+                }
+            }
             let edge = self.partitioner.edge_of(&value);
             let lane = self.lanes.get_mut(edge).ok_or("a record was routed to an edge that does not exist")?;
             if !lane.has_room()? {
@@ -136,6 +142,22 @@ impl<T, P: Partitioner<T>> Exchange<T, P> {
             put(&mut lane.open, value, taken);
         }
         Ok(Took::All)
+    }
+
+    /// Copies a record to the batch of every edge; gives it back where one of them has no room, and has then put it nowhere.
+    #[inline(never)]
+    fn deal_to_all(&mut self, value: T, put: impl Fn(&mut Batch<T>, T)) -> Result<Option<T>, Halt> {
+        for lane in &mut self.lanes {
+            if !lane.has_room()? {
+                return Ok(Some(value));
+            }
+        }
+        let Some((last, others)) = self.lanes.split_last_mut() else { return Ok(None) };
+        for lane in others {
+            put(&mut lane.open, P::copy(&value).ok_or("a record for all edges cannot be copied")?);
+        }
+        put(&mut last.open, value);
+        Ok(None)
     }
 
     /// Whether no record on its way out has a timestamp.

@@ -7,4 +7,4 @@ mod exchange;
 mod partition;
 
 pub(crate) use exchange::Exchange;
-pub(crate) use partition::{Forward, Hash, Rebalance};
+pub(crate) use partition::{Forward, Hash, HashOrAll, Rebalance};

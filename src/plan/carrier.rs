@@ -10,12 +10,12 @@ use crate::chain::{Checked, Tee, Watch};
 use crate::channel::{Bell, EdgeReceiver, EdgeSender, edge};
 use crate::config::Pipes;
 use crate::error::BoxError;
-use crate::frame::Keyed;
+use crate::frame::{Keyed, Routed};
 use crate::gate::{GateStart, Intake};
 use crate::hook::Hooks;
 use crate::key::{Key, KeyGroups};
 use crate::operator::{Next, Port as OutPort, side_port};
-use crate::output::{Exchange, Forward, Hash, Rebalance};
+use crate::output::{Exchange, Forward, Hash, HashOrAll, Rebalance};
 use crate::task::{Gated, Head};
 
 /// A link whose type the plan does not know.
@@ -71,6 +71,18 @@ pub(crate) struct PlainCarrier<T>(PhantomData<fn() -> T>);
 
 /// Carries records with their key.
 pub(crate) struct KeyedCarrier<K, T>(PhantomData<fn() -> (K, T)>);
+
+/// Carries records of two streams to the instances of one operator.
+pub(crate) struct RoutedCarrier<K, T, R>(Nothing<Routed<K, T, R>>);
+
+/// Stands for a type without owning one of it.
+type Nothing<T> = PhantomData<fn() -> T>;
+
+impl<K, T, R> RoutedCarrier<K, T, R> {
+    pub(crate) fn new() -> Self {
+        RoutedCarrier(PhantomData)
+    }
+}
 
 impl<T> PlainCarrier<T> {
     pub(crate) fn new() -> Self {
@@ -165,5 +177,33 @@ impl<K: Key, T: Clone + Send + 'static> Carrier for KeyedCarrier<K, T> {
 
     fn tee(&self, branches: Vec<AnyLink>) -> Result<AnyLink, BoxError> {
         typed_tee::<Keyed<K, T>>(branches)
+    }
+}
+
+impl<K: Key, T: Clone + Send + 'static, R: Clone + Send + 'static> Carrier for RoutedCarrier<K, T, R> {
+    fn edge(&self, pipes: Pipes, sender: Bell, receiver: Bell) -> (AnyEnd, AnyEnd) {
+        typed_edge::<Routed<K, T, R>>(pipes, sender, receiver)
+    }
+
+    fn exchange(&self, edges: Vec<AnyEnd>, groups: KeyGroups, _: usize) -> Result<AnyLink, BoxError> {
+        let edges: Vec<EdgeSender<Routed<K, T, R>>> = take_all(edges)?;
+        let owners = u32::try_from(edges.len())?;
+        Ok(link::<Routed<K, T, R>>(Box::new(Exchange::new(edges, HashOrAll::new(groups, owners)))))
+    }
+
+    fn gate(&self, edges: Vec<AnyEnd>, start: GateStart, chain: AnyLink, hooks: &Hooks) -> Result<Box<dyn Head>, BoxError> {
+        typed_gate::<Routed<K, T, R>>(edges, start, chain, hooks)
+    }
+
+    fn checked(&self, link: AnyLink, watch: Watch) -> Result<AnyLink, BoxError> {
+        typed_checked::<Routed<K, T, R>>(link, watch)
+    }
+
+    fn side(&self, link: AnyLink) -> Result<Box<dyn OutPort>, BoxError> {
+        Ok(side_port::<Routed<K, T, R>>(unlink(link)?))
+    }
+
+    fn tee(&self, branches: Vec<AnyLink>) -> Result<AnyLink, BoxError> {
+        typed_tee::<Routed<K, T, R>>(branches)
     }
 }

@@ -82,18 +82,25 @@ fn check_shape(flow: &Flow) -> Result<()> {
 
 fn parallelisms(flow: &Flow, uids: &[Uid], default: u32, groups: KeyGroups) -> Result<Vec<u32>> {
     let max = u32::from(groups.max());
-    flow.nodes
-        .iter()
-        .zip(uids)
-        .map(|(node, uid)| match node.parallelism.unwrap_or(default) {
-            0 => refused(format!("'{uid}' has the parallelism 0"), "use 1 or more"),
-            n if n > max => refused(
-                format!("'{uid}' has the parallelism {n}, above the maximum of {max}"),
-                "lower it, or raise the maximum with .max_parallelism(…) before the job's first start",
-            ),
-            n => Ok(n),
-        })
-        .collect()
+    let mut parallelisms: Vec<u32> = Vec::new();
+    for (node, uid) in flow.nodes.iter().zip(uids) {
+        let input = || node.inputs.first().and_then(|input| parallelisms.get(input.from.0)).copied();
+        let wanted = match node.kind {
+            NodeKind::Adapter { .. } => input(),
+            _ => node.parallelism,
+        };
+        match wanted.unwrap_or(default) {
+            0 => return refused(format!("'{uid}' has the parallelism 0"), "use 1 or more"),
+            n if n > max => {
+                return refused(
+                    format!("'{uid}' has the parallelism {n}, above the maximum of {max}"),
+                    "lower it, or raise the maximum with .max_parallelism(…) before the job's first start",
+                );
+            }
+            n => parallelisms.push(n),
+        }
+    }
+    Ok(parallelisms)
 }
 
 fn consumers(flow: &Flow, parallelism: &[u32]) -> Vec<Vec<Vec<Consumer>>> {

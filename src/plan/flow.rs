@@ -32,6 +32,8 @@ pub(crate) enum Routing {
     Forward,
     /// To the owner of the key's group.
     Hash,
+    /// To every instance, a copy each.
+    Broadcast,
 }
 
 /// One incoming stream of an operator.
@@ -69,6 +71,11 @@ pub(crate) enum NodeKind {
         discover: Discover,
     },
     Operator {
+        make: MakeLink,
+    },
+    /// Gives records the form in which their consumer takes them. It has as many instances as its one input, whatever is set for the
+    /// job, so that the order of what one task sends stays.
+    Adapter {
         make: MakeLink,
     },
     /// Several streams of one type; its task reads from all of them.

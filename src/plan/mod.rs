@@ -14,7 +14,7 @@ mod wiring;
 pub(crate) use addresses::{Address, Addresses};
 #[cfg(test)]
 pub(crate) use carrier::unlink;
-pub(crate) use carrier::{AnyLink, Carrier, KeyedCarrier, PlainCarrier, link};
+pub(crate) use carrier::{AnyLink, Carrier, KeyedCarrier, PlainCarrier, RoutedCarrier, link};
 pub(crate) use compile::{Plan, compile};
 pub(crate) use flow::{Flow, Input, Node, NodeId, NodeKind, Port, Routing};
 #[cfg(test)]

@@ -151,7 +151,7 @@ impl Building<'_> {
         let plan = self.plan;
         let opening = self.opening(id)?;
         match &plan.node(id).ok_or_else(missing)?.kind {
-            NodeKind::Operator { make } | NodeKind::Sink { make, .. } => {
+            NodeKind::Operator { make } | NodeKind::Adapter { make } | NodeKind::Sink { make, .. } => {
                 let watch = Watch { operator: opening.operator, uid: opening.uid.clone(), hooks: opening.hooks.clone() };
                 let link = self.guarded(id, || {
                     opening.hooks.callback(&opening.uid, Callback::Open)?;

@@ -124,7 +124,7 @@ impl Manifest {
     }
 
     /// The sections of one operator, each with its file.
-    pub(crate) fn sections<'a>(&'a self, uid: &'a Uid) -> impl Iterator<Item = (&'a FileEntry, &'a Section)> {
+    pub(crate) fn sections<'a>(&'a self, uid: &'a Uid) -> impl Iterator<Item = (&'a FileEntry, &'a Section)> + Clone {
         let of_operator = move |section: &&Section| section.operator == *uid;
         self.files.iter().flat_map(move |file| file.sections.iter().filter(of_operator).map(move |section| (file, section)))
     }

@@ -6,6 +6,7 @@
 //! All calls block, so they are made on threads that may: the snapshot actor's, and those of restoring tasks.
 
 mod checkpoints;
+mod copies;
 mod directory;
 mod durable;
 mod file;
@@ -24,6 +25,7 @@ mod store;
 mod tests;
 
 pub(crate) use checkpoints::{OperatorSnapshot, TaskSnapshot};
+pub(crate) use copies::restored_from_views;
 pub(crate) use directory::DirectoryStore;
 pub(crate) use job_files::{JobOptions, JobStore};
 pub(crate) use manifest::{CheckpointKind, CheckpointNote, Manifest, OperatorEntry, TaskEntry};

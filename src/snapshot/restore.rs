@@ -2,13 +2,15 @@
 //!
 //! Keyed state goes by key group: each instance gets the groups that it owns, from whatever instances wrote them. The items of a
 //! list go back to the instance that wrote them where the parallelism is the same, else all are pooled in order and dealt out in
-//! contiguous shares whose sizes differ by one at most. Always: each entry reaches exactly one instance.
+//! contiguous shares whose sizes differ by one at most. Always: each entry of these reaches exactly one instance. What is not divided,
+//! union lists and broadcast states, is in [`super::copies`].
 //!
 //! Called by restoring tasks, on threads that may block.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use super::copies::{copy_of, union_of_blocks};
 use super::file::{FileEntry, Section};
 use super::job_files::JobStore;
 use super::manifest::{Manifest, OperatorManifest};
@@ -17,8 +19,11 @@ use super::sealed::corrupt;
 use crate::codec::Reader;
 use crate::error::{BoxError, Error, Result};
 use crate::ids::{CheckpointId, Uid};
-use crate::state::{Block, Kept, RestoredStates, StateDescriptor, is_count};
+use crate::state::{Block, Kept, RestoredStates, StateDescriptor, StateKind, is_count};
 use crate::time::Timestamp;
+
+/// Blocks, each with the instance that wrote it.
+pub(super) type PartBlocks = Vec<(u32, Block)>;
 
 /// One instance among those of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +99,7 @@ impl JobStore {
     }
 
     fn load_states(&self, manifest: &Manifest, operator: &OperatorManifest, uid: &Uid, share: Share) -> Result<RestoredStates> {
-        let mut states: BTreeMap<&str, (&StateDescriptor, Vec<Block>)> = BTreeMap::new();
+        let mut states: BTreeMap<&str, (&StateDescriptor, PartBlocks)> = BTreeMap::new();
         for state in &operator.states {
             states.insert(&state.name, (state, Vec::new()));
         }
@@ -108,10 +113,15 @@ impl JobStore {
             open = Some((pick.file, reader));
             let state = states.get_mut(&*pick.section.state);
             let state = state.ok_or_else(|| Error::Engine(format!("operator '{uid}' has no state '{}'", pick.section.state)))?;
-            state.1.push(block);
+            state.1.push((pick.section.part, block));
         }
-        let kept =
-            |(name, (state, blocks)): (&str, (&StateDescriptor, _))| (name.to_owned(), (state.clone(), Kept::Blocks(blocks)));
+        let kept = |(name, (state, blocks)): (&str, (&StateDescriptor, PartBlocks))| {
+            let kept = match state.kind {
+                StateKind::UnionList => union_of_blocks(blocks, operator.parallelism, share),
+                _ => Kept::Blocks(blocks.into_iter().map(|(_, block)| block).collect()),
+            };
+            (name.to_owned(), (state.clone(), kept))
+        };
         Ok(RestoredStates { states: states.into_iter().map(kept).collect() })
     }
 
@@ -155,10 +165,17 @@ fn picks<'a>(manifest: &'a Manifest, operator: &OperatorManifest, uid: &'a Uid, 
     let mut picks: Vec<Pick<'a>> = manifest.sections(uid).filter(|(_, section)| keyed(section)).map(whole).collect();
     for state in &operator.states {
         let lists = manifest.sections(uid).filter(|(_, section)| section.group.is_none() && section.state == state.name);
-        if operator.parallelism == share.parallelism {
-            picks.extend(lists.filter(|(_, section)| section.part == share.index).map(whole));
-        } else {
-            picks.extend(deal(lists.map(whole).collect(), share));
+        match state.kind {
+            StateKind::UnionList => picks.extend(lists.map(whole)),
+            StateKind::Broadcast => {
+                let having = lists.clone().map(|(_, section)| section.part).collect();
+                let from = copy_of(&having, operator.parallelism, share);
+                picks.extend(lists.filter(|(_, section)| Some(section.part) == from).map(whole));
+            }
+            _ if operator.parallelism == share.parallelism => {
+                picks.extend(lists.filter(|(_, section)| section.part == share.index).map(whole));
+            }
+            _ => picks.extend(deal(lists.map(whole).collect(), share)),
         }
     }
     picks
@@ -197,7 +214,7 @@ pub(crate) fn deal_blocks(blocks: &[Block], share: Share) -> Result<Vec<Block>, 
 }
 
 /// The items of an instance among `total`; the first instances get one more where they cannot be divided evenly.
-fn contiguous(total: u64, share: Share) -> Range<u64> {
+pub(super) fn contiguous(total: u64, share: Share) -> Range<u64> {
     let (index, parallelism) = (u64::from(share.index), u64::from(share.parallelism.max(1)));
     let start = |index: u64| index * (total / parallelism) + index.min(total % parallelism);
     start(index)..start(index + 1)

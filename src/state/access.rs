@@ -10,11 +10,13 @@ use super::asked::AskedState;
 use super::handles::{AggregatingState, ListState, MapState, ReducingState, ValueState};
 use super::key_list::{self, KeyList};
 use super::key_map::{self, KeyMap};
+use super::keyed::KeyedState;
 use super::of_key::KeyState;
 use super::register::{Reduce, Stored};
 use super::registered::{At, Expiring, Lasting};
 use super::table::KeyedTable;
 use super::ttl::{Lapse, Stamped};
+use super::walk::Cursor;
 
 /// A state of which [`KeyState::get`] reads one thing, and [`KeyState::clear`] forgets it: [`ValueState`], [`ReducingState`] and
 /// [`AggregatingState`]. Implemented by them only.
@@ -355,5 +357,44 @@ impl<A: Aggregate> Adding for AggregatingState<A> {
         }
         let Lasting { table, with: aggregate, .. } = state.states.state_mut::<Lasting<K, A::Acc, A>>(self.index, &self);
         aggregate.add(table.get_or_insert_with(hash, key, || aggregate.create()), value);
+    }
+}
+
+/// Walks over the values of all keys, for who may touch them all.
+impl<K: Key> KeyedState<K> {
+    /// Visits a piece of a state's values: see [`KeyedTable::walk`]. What has expired is passed over.
+    #[track_caller]
+    pub(crate) fn walk<V: Stored>(
+        &self,
+        state: ValueState<V>,
+        cursor: &mut Cursor,
+        mut visit: impl FnMut(&K, &V) -> bool,
+    ) -> bool {
+        if !state.expires {
+            return self.state::<Lasting<K, V, ()>>(state.index, &state).table.walk(cursor, visit);
+        }
+        let found = self.state::<Expiring<K, Stamped<V>, ()>>(state.index, &state);
+        let lapse = found.lapse(self.now);
+        found.table.walk(cursor, |key, Stamped(at, value)| lapse.has_expired(*at) || visit(key, value))
+    }
+
+    /// The same, with values that may be changed, which is a write to each of them, or removed: see [`KeyedTable::walk_and_prune`].
+    #[track_caller]
+    pub(crate) fn walk_and_prune<V: Stored>(
+        &mut self,
+        state: ValueState<V>,
+        cursor: &mut Cursor,
+        mut visit: impl FnMut(&K, &mut V) -> (bool, bool),
+    ) -> bool {
+        if !state.expires {
+            return self.state_mut::<Lasting<K, V, ()>>(state.index, &state).table.walk_and_prune(cursor, visit);
+        }
+        let now = self.now;
+        let found = self.state_mut::<Expiring<K, Stamped<V>, ()>>(state.index, &state);
+        let lapse = found.write(now);
+        found.table.walk_and_prune(cursor, |key, found| match lapse.has_expired(found.0) {
+            true => (false, true),
+            false => visit(key, renewed(found, lapse)),
+        })
     }
 }

@@ -25,6 +25,7 @@ impl CarriedState {
                 Arc::new(CarriedState { descriptor, blocks })
             }
             Kept::View(view) => view,
+            Kept::Union(union) => CarriedState::carry(descriptor, union.own),
         }
     }
 }
@@ -36,6 +37,10 @@ impl StateView for CarriedState {
 
     fn held_bytes(&self) -> u64 {
         self.blocks.iter().map(|block| block.bytes.capacity() as u64).sum()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.blocks.iter().all(|block| block.entries == 0)
     }
 
     fn write(&self, emit: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>) -> Result<(), BoxError> {

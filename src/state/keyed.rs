@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 use super::asked::OpenState;
 use super::carried::CarriedState;
 use super::registered::Registered;
-use super::table::KeyHasher;
+use super::table::{KeyHasher, LOOK_AHEAD};
 use super::view::{RestoredStates, StateView};
 
 /// The keyed states of one operator instance, over all its keys.
@@ -55,6 +55,11 @@ impl<K: 'static> KeyedState<K> {
         views
     }
 
+    /// The names of the registered states.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.states.iter().map(|state| &*state.descriptor().name)
+    }
+
     /// The registered states, as a question finds them.
     pub(crate) fn open_states(&self) -> Vec<OpenState<'_>> {
         self.states.iter().map(|state| state.open(self.now)).collect()
@@ -65,6 +70,17 @@ impl<K: 'static> KeyedState<K> {
     /// How many pieces of all states were cloned so far because a view still held them.
     pub(crate) fn copies(&self) -> u64 {
         self.states.iter().map(|state| state.copies()).sum()
+    }
+
+    /// Has what the states have of these keys in the cache when the callbacks for them come, of which each does too much for the
+    /// processor to look ahead by itself. As many keys as [`LOOK_AHEAD`] says.
+    #[inline]
+    pub(crate) fn look_ahead<'k>(&self, keys: impl Iterator<Item = (u64, &'k K)>) {
+        if self.states.iter().any(|state| state.is_large()) {
+            let mut ahead = [None; LOOK_AHEAD];
+            ahead.iter_mut().zip(keys).for_each(|(place, key)| *place = Some(key));
+            self.states.iter().filter(|state| state.is_large()).for_each(|state| state.look_ahead(&ahead));
+        }
     }
 
     /// A callback for this key is over: what it read is acted upon.

@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 use super::asked::OpenState;
 use super::expiring::{Expires, ExpiringView};
 use super::sweep::Sweeper;
-use super::table::KeyedTable;
+use super::table::{Ahead, KeyedTable};
 use super::ttl::{Lapse, Ttl};
 use super::view::{StateDescriptor, StateView};
 
@@ -30,6 +30,12 @@ pub(super) trait Registered<K>: Any + Send {
 
     /// How many pieces of it were cloned so far because a view still held them.
     fn copies(&self) -> u64;
+
+    /// Whether it is far larger than a cache, so that looking ahead pays.
+    fn is_large(&self) -> bool;
+
+    /// Has what it has of these keys in the cache when they are looked for.
+    fn look_ahead(&self, keys: &Ahead<'_, K>);
 
     /// How long what is in it lives; none where it lasts.
     fn ttl(&self) -> Option<Ttl> {
@@ -68,7 +74,7 @@ pub(super) struct Lasting<K, C, F> {
 
 impl<K, C, F> Registered<K> for Lasting<K, C, F>
 where
-    K: Send + Sync + Serialize + 'static,
+    K: Eq + Send + Sync + Serialize + 'static,
     C: Send + Sync + Serialize + 'static,
     F: Send + 'static,
 {
@@ -86,6 +92,14 @@ where
 
     fn copies(&self) -> u64 {
         self.copies + self.table.copies()
+    }
+
+    fn is_large(&self) -> bool {
+        self.table.is_large()
+    }
+
+    fn look_ahead(&self, keys: &Ahead<'_, K>) {
+        std::hint::black_box(self.table.look_ahead(keys));
     }
 }
 
@@ -210,6 +224,14 @@ where
 
     fn copies(&self) -> u64 {
         self.copies + self.table.copies()
+    }
+
+    fn is_large(&self) -> bool {
+        self.table.is_large()
+    }
+
+    fn look_ahead(&self, keys: &Ahead<'_, K>) {
+        std::hint::black_box(self.table.look_ahead(keys));
     }
 
     fn ttl(&self) -> Option<Ttl> {

@@ -130,16 +130,29 @@ impl<K: DeserializeOwned> Keyed<'_, K> {
 /// [`Error::StateMismatch`] where an item cannot be read.
 pub(crate) fn list<T: DeserializeOwned>(name: &str, blocks: Vec<Block>) -> Result<Vec<T>> {
     let mut items = Vec::with_capacity(blocks.iter().map(entries_at_most).sum());
+    unkeyed(name, blocks, |reader| {
+        items.push(reader.next()?);
+        Ok(())
+    })?;
+    Ok(items)
+}
+
+/// Reads each entry of a state without key groups.
+///
+/// # Errors
+/// [`Error::StateMismatch`] where an entry cannot be read.
+pub(super) fn unkeyed(
+    name: &str,
+    blocks: Vec<Block>,
+    mut entry: impl FnMut(&mut Reader<'_>) -> Result<(), BoxError>,
+) -> Result<()> {
     for block in blocks {
         if let Some(group) = block.group {
-            return Err(mismatch(name, &block, &format!("it is a list, and has entries of key group {group}")));
+            return Err(mismatch(name, &block, &format!("it has no keys of records, and has entries of key group {group}")));
         }
-        read(name, &block, |reader| {
-            items.push(reader.next()?);
-            Ok(())
-        })?;
+        read(name, &block, &mut entry)?;
     }
-    Ok(items)
+    Ok(())
 }
 
 /// What a block says it has, as far as its bytes allow: every object takes one at least.

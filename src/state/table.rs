@@ -19,8 +19,14 @@ use super::table_view::TableView;
 /// Computes a key's hash again, when its segment splits or grows.
 pub(crate) type KeyHasher<K> = Arc<dyn Fn(&K) -> u64 + Send + Sync>;
 
+/// How many keys [`KeyedTable::look_ahead`] looks for at once: their tags and the beginnings of their entries fit the first-level cache.
+pub(crate) const LOOK_AHEAD: usize = 256;
+
+/// Keys with their hashes, as many as there are.
+pub(crate) type Ahead<'a, K> = [Option<(u64, &'a K)>; LOOK_AHEAD];
+
 /// Where a key may be, by its hash alone.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Hint {
     slot: usize,
     bucket: usize,
@@ -132,6 +138,20 @@ impl<K: Eq, V> KeyedTable<K, V> {
         let slot = self.slot(hash);
         let bucket = self.tables.get(slot).and_then(|table| table.find_bucket_index(slot_hash(hash), |_| true));
         Hint { slot, bucket: bucket.unwrap_or(usize::MAX) }
+    }
+
+    /// Has the entries of these keys in the cache when they are looked for, one after another, by code that does so much with each that
+    /// the processor would not look ahead to the next one. Returns how many it has come upon: not all that are there.
+    pub(crate) fn look_ahead(&self, keys: &Ahead<'_, K>) -> usize {
+        let mut hints = [Hint::default(); LOOK_AHEAD];
+        for (hint, (hash, _)) in hints.iter_mut().zip(keys.iter().flatten()) {
+            *hint = self.hint(*hash);
+        }
+        let found = hints.iter().zip(keys.iter().flatten()).filter(|(hint, (_, key))| {
+            let entry = self.tables.get(hint.slot).and_then(|table| table.get_bucket(hint.bucket));
+            entry.is_some_and(|(found, _)| found == *key)
+        });
+        found.count()
     }
 
     /// The value of a key, to be changed, if it is where the hint says; else it has to be looked for.

@@ -41,6 +41,17 @@ pub(crate) enum StateKind {
     Reducing,
     /// Keyed: the accumulator of each key.
     Aggregating,
+    /// An operator's list of items, of which each instance gets those of all.
+    UnionList,
+    /// A map that is the same in all instances, of which each instance gets one copy.
+    Broadcast,
+}
+
+impl StateKind {
+    /// Whether its entries belong to key groups.
+    pub(crate) fn is_keyed(self) -> bool {
+        !matches!(self, StateKind::List | StateKind::UnionList | StateKind::Broadcast)
+    }
 }
 
 /// What identifies and describes one state of an operator.
@@ -130,6 +141,11 @@ pub(crate) trait StateView: Any + Send + Sync + fmt::Debug {
     /// The memory that it holds, in bytes, without what keys and values own outside of their table.
     fn held_bytes(&self) -> u64;
 
+    /// Whether it has no entry: asked of broadcast states only, where the copy of another instance may stand in.
+    fn is_empty(&self) -> bool {
+        false
+    }
+
     /// Hands out every entry, encoded, in blocks of about [`BLOCK_BYTES`] at most, key groups ascending. A group without entries
     /// has no block. `emit` gets a block whose buffer it may keep or swap for another.
     fn write(&self, emit: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>) -> Result<(), BoxError>;
@@ -142,6 +158,19 @@ pub(crate) enum Kept {
     Blocks(Vec<Block>),
     /// Still in memory: the view that the instance before it left.
     View(Arc<dyn StateView>),
+    /// A union list: what all instances left.
+    Union(Box<Union>),
+}
+
+/// What all instances of an operator left of a union list, in their order.
+///
+/// Always: what is an instance's own is no other's, so that what nobody reads does not multiply from restart to restart.
+#[derive(Clone, Debug)]
+pub(crate) struct Union {
+    pub(crate) before: Vec<Kept>,
+    /// What this instance goes on with where it does not read the list.
+    pub(crate) own: Kept,
+    pub(crate) after: Vec<Kept>,
 }
 
 impl Kept {
@@ -153,6 +182,17 @@ impl Kept {
         let Kept::View(view) = self else { return None };
         let view: Arc<dyn Any + Send + Sync> = Arc::clone(view) as _;
         view.downcast().ok()
+    }
+
+    /// What each instance left: one part, but for a union list.
+    pub(super) fn into_parts(self) -> Vec<Kept> {
+        match self {
+            Kept::Union(union) => {
+                let Union { before, own, after } = *union;
+                before.into_iter().chain([own]).chain(after).collect()
+            }
+            kept => vec![kept],
+        }
     }
 
     /// Everything as blocks: a view is written for that.
@@ -167,6 +207,10 @@ impl Kept {
         let view = match self {
             Kept::Blocks(blocks) => return Ok(blocks),
             Kept::View(view) => view,
+            union @ Kept::Union(_) => {
+                let parts: Result<Vec<_>, BoxError> = union.into_parts().into_iter().map(Kept::into_blocks).collect();
+                return Ok(parts?.concat());
+            }
         };
         let mut blocks = Vec::new();
         view.write(&mut |block| {
@@ -199,6 +243,19 @@ pub(crate) struct RestoredStates {
 }
 
 impl RestoredStates {
+    /// Everything as the views of an operator that reads none of it.
+    pub(crate) fn carried(self) -> Vec<Arc<dyn StateView>> {
+        self.states.into_values().map(|(descriptor, kept)| CarriedState::carry(descriptor, kept)).collect()
+    }
+
+    /// Takes out the states whose entries belong to key groups.
+    pub(crate) fn take_keyed(&mut self) -> RestoredStates {
+        let all = std::mem::take(&mut self.states).into_iter();
+        let (keyed, rest) = all.partition(|(_, (descriptor, _))| descriptor.kind.is_keyed());
+        self.states = rest;
+        RestoredStates { states: keyed }
+    }
+
     /// Takes a state out, for the operator that registers it.
     pub(crate) fn take(&mut self, name: &str) -> Option<(StateDescriptor, Kept)> {
         self.states.remove(name)

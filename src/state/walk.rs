@@ -95,3 +95,23 @@ impl<K, V> KeyedTable<K, V> {
         true
     }
 }
+
+impl<K: Clone + Eq, V: Clone> KeyedTable<K, V> {
+    /// As [`KeyedTable::walk_mut`]; an entry for which `visit` says false is removed when the piece is over. `visit` says as well
+    /// whether it was the last one for now.
+    pub(crate) fn walk_and_prune(&mut self, cursor: &mut Cursor, mut visit: impl FnMut(&K, &mut V) -> (bool, bool)) -> bool {
+        let mut gone = Vec::new();
+        let done = self.walk_mut(cursor, |key, value| {
+            let (stays, more) = visit(key, value);
+            if !stays {
+                gone.push(key.clone());
+            }
+            more
+        });
+        for key in gone {
+            let hash = (self.hasher)(&key);
+            self.remove(hash, &key);
+        }
+        done
+    }
+}

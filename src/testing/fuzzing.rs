@@ -12,7 +12,9 @@ use crate::error::Result;
 use crate::ids::KeyGroup;
 use crate::key::KeyGroups;
 use crate::snapshot::{Share, deal_blocks, probe};
-use crate::state::{Block, KeyHasher, KeyedTable, ListView, MarkedTables, RestoredStates, StateDescriptor, StateKind, StateView};
+use crate::state::{
+    Block, KeyHasher, KeyedTable, ListView, MarkedTables, RestoredStates, StateDescriptor, StateKind, StateView, UnkeyedStates,
+};
 use crate::state::{TIMERS, Timers, read_list, read_table};
 use crate::time::Timestamp;
 use crate::timer::{TimeDomain, Timer};
@@ -83,6 +85,8 @@ pub fn blocks(bytes: &[u8]) {
     drop(read_list::<(String, u64)>(STATE, Some((described(STATE, StateKind::List), stored.clone().into()))));
     drop(restore_timers(stored.clone()));
     drop(restore_panes(stored.clone()));
+    drop(unkeyed(StateKind::UnionList, stored.clone()).list::<(String, u64)>(STATE, StateKind::UnionList));
+    drop(unkeyed(StateKind::Broadcast, stored.clone()).broadcast::<String, Option<u64>>(STATE));
     for index in 0..3 {
         drop(deal_blocks(&stored, Share { index, parallelism: 3 }));
     }
@@ -106,6 +110,12 @@ where
     V: Clone + Send + Sync + serde::Serialize + serde::de::DeserializeOwned + 'static,
 {
     read_table(STATE, stored.into(), ONE_GROUP, 0..1, &hasher())
+}
+
+fn unkeyed(kind: StateKind, stored: Vec<Block>) -> UnkeyedStates {
+    let mut restored = RestoredStates::default();
+    restored.states.insert(STATE.into(), (described(STATE, kind), stored.into()));
+    UnkeyedStates::new(restored)
 }
 
 fn restore_timers(stored: Vec<Block>) -> Result<Timers<u64>> {

@@ -2,6 +2,7 @@
 
 mod asks;
 mod at_least_once;
+mod broadcast;
 mod canary;
 mod checkpoints;
 mod common;
@@ -16,6 +17,7 @@ mod main_job;
 mod memory;
 mod mistakes;
 mod newcomer;
+mod operator_state;
 mod real_crashes;
 mod restarts;
 mod short;

@@ -5,6 +5,7 @@ mod files;
 mod job;
 mod restores;
 mod stores;
+mod undivided;
 
 use std::sync::Arc;
 
@@ -29,6 +30,10 @@ impl StateView for Blocks {
 
     fn held_bytes(&self) -> u64 {
         self.blocks.iter().map(|block| block.bytes.len() as u64).sum()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
     }
 
     fn write(&self, emit: &mut dyn FnMut(&mut Block) -> Result<(), BoxError>) -> Result<(), BoxError> {

@@ -251,6 +251,31 @@ impl<In: Send + 'static, Out: Send + 'static> OpenOperator<In, Out> {
         self.look()?.states(name)
     }
 
+    /// The items of the list `name` of an operator without keys, as a checkpoint would keep them now: those of all instances, in
+    /// their order.
+    ///
+    /// # Errors
+    /// Those of [`OpenOperator::snapshot`] and [`TakenSnapshot::list`].
+    ///
+    /// # Panics
+    /// Where the operator never comes to rest.
+    #[track_caller]
+    pub fn list<T: DeserializeOwned>(&mut self, name: &str) -> Result<Vec<T>> {
+        self.look()?.list(name)
+    }
+
+    /// The entries of the broadcast state `name`, as a checkpoint would keep them now, in the order of their keys.
+    ///
+    /// # Errors
+    /// Those of [`OpenOperator::snapshot`] and [`TakenSnapshot::broadcast`].
+    ///
+    /// # Panics
+    /// Where the operator never comes to rest.
+    #[track_caller]
+    pub fn broadcast<K: DeserializeOwned, V: DeserializeOwned>(&mut self, name: &str) -> Result<Vec<(K, V)>> {
+        self.look()?.broadcast(name)
+    }
+
     /// The timers that are registered and have not fired, in the order in which they will: by domain and time.
     ///
     /// # Errors

@@ -52,6 +52,31 @@ impl TakenSnapshot {
         entries(&blocks).map_err(|error| mismatch(format!("the state '{name}' holds keys or values of other types: {error}")))
     }
 
+    /// The items of the list `name` of an operator without keys: those of all instances, in their order.
+    ///
+    /// # Errors
+    /// [`Error::StateMismatch`] where there is no list of that name, or it holds items of another type.
+    pub fn list<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>> {
+        let (descriptor, blocks) = self.find(name)?;
+        if !matches!(descriptor.kind, StateKind::List | StateKind::UnionList) {
+            return Err(mismatch(format!("the state '{name}' is no list: it is {:?}", descriptor.kind)));
+        }
+        let items = objects(&blocks, |reader| reader.next());
+        items.map_err(|error| mismatch(format!("the list '{name}' holds items of another type: {error}")))
+    }
+
+    /// The entries of the broadcast state `name`, in the order of their keys.
+    ///
+    /// # Errors
+    /// [`Error::StateMismatch`] where there is no broadcast state of that name, or it holds keys or values of other types.
+    pub fn broadcast<K: DeserializeOwned, V: DeserializeOwned>(&self, name: &str) -> Result<Vec<(K, V)>> {
+        let (descriptor, blocks) = self.find(name)?;
+        if descriptor.kind != StateKind::Broadcast {
+            return Err(mismatch(format!("the state '{name}' is not broadcast: it is {:?}", descriptor.kind)));
+        }
+        entries(&blocks).map_err(|error| mismatch(format!("the state '{name}' holds keys or values of other types: {error}")))
+    }
+
     /// The timers that are registered and have not fired, in the order in which they will: by domain and time.
     ///
     /// # Errors
@@ -98,14 +123,19 @@ impl TakenSnapshot {
 
 /// The keys and values of some blocks.
 fn entries<K: DeserializeOwned, V: DeserializeOwned>(blocks: &[Block]) -> Result<Vec<(K, V)>, BoxError> {
-    let mut entries = Vec::new();
+    objects(blocks, |reader| Ok((reader.next()?, reader.next()?)))
+}
+
+/// What `read` makes of the objects of some blocks.
+fn objects<T>(blocks: &[Block], read: impl Fn(&mut Reader<'_>) -> Result<T, BoxError>) -> Result<Vec<T>, BoxError> {
+    let mut objects = Vec::new();
     for block in blocks {
         let mut reader = Reader::new(&block.bytes);
         while !reader.is_empty() {
-            entries.push((reader.next()?, reader.next()?));
+            objects.push(read(&mut reader)?);
         }
     }
-    Ok(entries)
+    Ok(objects)
 }
 
 fn mismatch(problem: String) -> Error {
