@@ -115,9 +115,6 @@ impl<'a, K: Key> OpenContext<'a, K> {
 
 impl<K: 'static> fmt::Debug for OpenContext<'_, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenContext")
-            .field("instance", &self.instance)
-            .field("states", &self.states)
-            .finish_non_exhaustive()
+        f.debug_struct("OpenContext").field("instance", &self.instance).field("states", &self.states).finish_non_exhaustive()
     }
 }

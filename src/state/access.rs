@@ -101,7 +101,11 @@ impl<K: Key> KeyState<'_, K> {
     pub fn get_mut<V: Stored>(&mut self, state: ValueState<V>) -> Option<&mut V> {
         if state.expires {
             let (at, lapse) = self.written(state);
-            return at.table.get_mut(at.hash, at.key).filter(|found| !lapse.has_expired(found.0)).map(|found| renewed(found, lapse));
+            return at
+                .table
+                .get_mut(at.hash, at.key)
+                .filter(|found| !lapse.has_expired(found.0))
+                .map(|found| renewed(found, lapse));
         }
         let (hash, key) = (self.hash, self.key);
         self.lasting_mut(state).get_mut(hash, key)
@@ -142,6 +146,7 @@ impl<K: Key> KeyState<'_, K> {
     #[track_caller]
     fn written_with<S: Single>(&mut self, state: S) -> (At<'_, K, Stamped<S::Value>>, Lapse, &S::With) {
         let (hash, key, now) = (self.hash, self.key, self.states.now);
+        self.states.read.set(true);
         let found = self.states.state_mut::<Expiring<K, Stamped<S::Value>, S::With>>(state.index(), &state);
         let lapse = found.write(now);
         let Expiring { table, copies, with, .. } = found;
@@ -155,11 +160,7 @@ fn renewed<V>(found: &mut Stamped<V>, lapse: Lapse) -> &mut V {
 }
 
 /// What has not expired of a key, made anew where it has or is not there.
-fn live_or_insert_with<'a, K: Key, V: Stored>(
-    at: At<'a, K, Stamped<V>>,
-    lapse: Lapse,
-    make: impl FnOnce() -> V,
-) -> &'a mut V {
+fn live_or_insert_with<'a, K: Key, V: Stored>(at: At<'a, K, Stamped<V>>, lapse: Lapse, make: impl FnOnce() -> V) -> &'a mut V {
     let mut make = Some(make);
     let mut made = || (make.take().expect("made once"))();
     let found = at.table.get_or_insert_with(at.hash, at.key, || Stamped(lapse.now, made()));
@@ -217,9 +218,8 @@ fn read<'a, K: Key, S: Single>(handle: S, state: &'a KeyState<'_, K>) -> Option<
 fn read_expiring<'a, K: Key, S: Single>(handle: S, state: &'a KeyState<'_, K>) -> Option<(&'a S::Value, &'a S::With)> {
     let found = state.states.state::<Expiring<K, Stamped<S::Value>, S::With>>(handle.index(), &handle);
     state.states.read.set(true);
+    let (lapse, seen) = (found.ttl.at(state.states.now), found.reads.all());
     let Stamped(at, value) = found.table.get(state.hash, state.key)?;
-    let lapse = found.ttl.at(state.states.now);
-    let seen = found.reads.all();
     lapse.shows(*at, seen).then_some((value, &found.with))
 }
 
