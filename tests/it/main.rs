@@ -13,6 +13,7 @@ mod flow;
 mod flows;
 mod harness;
 mod house;
+mod kinds;
 mod main_job;
 mod memory;
 mod mistakes;
