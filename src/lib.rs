@@ -68,7 +68,9 @@ pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
 pub use job::{JobHandle, JobSummary, OperatorSummary};
 pub use key::Key;
 pub use metrics::{Counter, TimesSummary};
-pub use operator::{Aggregate, Context, Emitter, ExpiringStates, FinishContext, KeyedOperator, OpenContext, Side, SideEmitter, SideOutput};
+pub use operator::{
+    Aggregate, Context, Emitter, ExpiringStates, FinishContext, KeyedOperator, OpenContext, Side, SideEmitter, SideOutput,
+};
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use snapshot::{Put, StoreBackend, StoreLock, WriteFn};
 pub use source::{Bounded, Poll, Records, Rejected, Source, SplitReader, Watermarks};

@@ -27,9 +27,9 @@ mod status;
 mod told;
 mod views;
 
+pub(crate) use first::FirstAttempt;
 #[cfg(feature = "testing")]
 pub(crate) use keeper::{prepare_parts, to_snapshot};
-pub(crate) use first::FirstAttempt;
 pub(crate) use launch::{JobSpec, Keeps, Launched, check, launch};
 pub(crate) use post::post;
 #[cfg(feature = "testing")]

@@ -67,7 +67,10 @@ fn takes_over<O: PartialOrd>(rank: &O, kept: &O, wanted: Ordering) -> bool {
 mod tests {
     use super::*;
 
-    fn kept(extreme: &Extreme<(f64, char), impl Fn(&(f64, char)) -> f64 + Send + Sync + 'static>, records: &[(f64, char)]) -> char {
+    fn kept(
+        extreme: &Extreme<(f64, char), impl Fn(&(f64, char)) -> f64 + Send + Sync + 'static>,
+        records: &[(f64, char)],
+    ) -> char {
         let mut kept = extreme.first(records[0]);
         records[1..].iter().for_each(|record| extreme.add(&mut kept, *record));
         extreme.out(&kept).1

@@ -10,7 +10,9 @@ use super::side::{Side, SideOutput, Sides};
 use crate::error::{BoxError, Result};
 use crate::ids::{Attempt, CheckpointId};
 use crate::key::Key;
-use crate::state::{Aggregate, AggregatingState, KeyedState, ListState, MapState, ReducingState, Stored, Ttl, ValueState, Versions};
+use crate::state::{
+    Aggregate, AggregatingState, KeyedState, ListState, MapState, ReducingState, Stored, Ttl, ValueState, Versions,
+};
 
 /// Which instance of an operator it is.
 #[derive(Clone, Copy, Debug)]
@@ -131,9 +133,6 @@ impl<'a, K: Key> OpenContext<'a, K> {
 
 impl<K: 'static> fmt::Debug for OpenContext<'_, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenContext")
-            .field("instance", &self.instance)
-            .field("states", &self.states)
-            .finish_non_exhaustive()
+        f.debug_struct("OpenContext").field("instance", &self.instance).field("states", &self.states).finish_non_exhaustive()
     }
 }

@@ -7,7 +7,9 @@ use std::fmt;
 
 use crate::error::Result;
 use crate::key::Key;
-use crate::state::{Aggregate, AggregatingState, KeyedState, ListState, MapState, ReducingState, Stored, Ttl, ValueState, Versions};
+use crate::state::{
+    Aggregate, AggregatingState, KeyedState, ListState, MapState, ReducingState, Stored, Ttl, ValueState, Versions,
+};
 
 /// Registers states whose content expires: what [`OpenContext::with_ttl`](crate::OpenContext::with_ttl) gives. The handles are used
 /// as those of other states are.

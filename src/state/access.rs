@@ -101,7 +101,11 @@ impl<K: Key> KeyState<'_, K> {
     pub fn get_mut<V: Stored>(&mut self, state: ValueState<V>) -> Option<&mut V> {
         if state.expires {
             let (at, lapse) = self.written(state);
-            return at.table.get_mut(at.hash, at.key).filter(|found| !lapse.has_expired(found.0)).map(|found| renewed(found, lapse));
+            return at
+                .table
+                .get_mut(at.hash, at.key)
+                .filter(|found| !lapse.has_expired(found.0))
+                .map(|found| renewed(found, lapse));
         }
         let (hash, key) = (self.hash, self.key);
         self.lasting_mut(state).get_mut(hash, key)
@@ -155,11 +159,7 @@ fn renewed<V>(found: &mut Stamped<V>, lapse: Lapse) -> &mut V {
 }
 
 /// What has not expired of a key, made anew where it has or is not there.
-fn live_or_insert_with<'a, K: Key, V: Stored>(
-    at: At<'a, K, Stamped<V>>,
-    lapse: Lapse,
-    make: impl FnOnce() -> V,
-) -> &'a mut V {
+fn live_or_insert_with<'a, K: Key, V: Stored>(at: At<'a, K, Stamped<V>>, lapse: Lapse, make: impl FnOnce() -> V) -> &'a mut V {
     let mut make = Some(make);
     let mut made = || (make.take().expect("made once"))();
     let found = at.table.get_or_insert_with(at.hash, at.key, || Stamped(lapse.now, made()));

@@ -119,7 +119,10 @@ impl<K: Key, T: Stored> KeyList<'_, K, T> {
             Held::Lasting(at) => at.remove().map_or_else(Vec::new, Chunks::into_vec),
             Held::Expiring(fading) => {
                 let all = fading.at.remove().map_or_else(Vec::new, Chunks::into_vec);
-                all.into_iter().filter(|element| fading.lapse.shows(element.0, false)).map(|Stamped(_, element)| element).collect()
+                all.into_iter()
+                    .filter(|element| fading.lapse.shows(element.0, false))
+                    .map(|Stamped(_, element)| element)
+                    .collect()
             }
         }
     }

@@ -159,8 +159,7 @@ fn c6_values_are_reduced_in_order_and_nothing_added_is_none() {
         }
     }
     let mut states = fresh();
-    let reduced =
-        states.register("r", None).reducing(Box::new(|a: &String, b: String| format!("f({a},{b})"))).unwrap();
+    let reduced = states.register("r", None).reducing(Box::new(|a: &String, b: String| format!("f({a},{b})"))).unwrap();
     let joined = states.register("a", None).aggregating(Joined).unwrap();
     let mut one = of(&mut states, &1);
     assert_eq!((one.get(reduced), one.get(joined)), (None, None));

@@ -40,9 +40,9 @@ mod tests;
 #[cfg(test)]
 mod ttl_tests;
 
-pub(crate) use counted::{Counted, LATE_DROPPED, SKIPPED, is_count};
 pub use access::{Adding, Readable};
 pub use aggregate::Aggregate;
+pub(crate) use counted::{Counted, LATE_DROPPED, SKIPPED, is_count};
 pub use handles::{AggregatingState, ListState, MapState, ReducingState, ValueState};
 pub use key_list::KeyList;
 pub use key_map::KeyMap;
@@ -54,8 +54,8 @@ pub use of_key::{KeyState, KeyTimers};
 pub use register::Stored;
 pub(crate) use restore::table as read_table;
 pub(crate) use table::{Hint, KeyHasher, KeyedTable};
+pub(crate) use timers::{DueTimer, TIMERS, Timers};
 pub use ttl::Ttl;
 pub use versions::Versions;
-pub(crate) use timers::{DueTimer, TIMERS, Timers};
 pub(crate) use view::{Block, Kept, RestoredStates, StateDescriptor, StateKind, StateView};
 pub(crate) use walk::Cursor;

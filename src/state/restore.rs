@@ -184,8 +184,9 @@ fn mismatch(name: &str, block: &Block, what: &str) -> Error {
     let place = block.group.map_or(String::new(), |group| format!(" (key group {group})"));
     Error::StateMismatch {
         problem: format!("state '{name}'{place} cannot be read: {what}"),
-        advice: "keep its key and value types readable from what was stored (serde's defaults and aliases help), say with Versions \
+        advice:
+            "keep its key and value types readable from what was stored (serde's defaults and aliases help), say with Versions \
                  how a value is made of an older one, or rename the state to begin with an empty one"
-            .into(),
+                .into(),
     }
 }

@@ -86,7 +86,10 @@ fn c23_what_was_written_is_seen_until_its_time_to_live_is_over() {
 #[test]
 fn c23_a_time_to_live_of_nothing_is_refused() {
     let error = fresh().register("x", Some(Ttl::of(Duration::ZERO))).value::<u64>().unwrap_err().to_string();
-    assert!(error.contains("'x' is registered with a time to live of 0ns") && error.contains("at least a millisecond"), "{error}");
+    assert!(
+        error.contains("'x' is registered with a time to live of 0ns") && error.contains("at least a millisecond"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -360,7 +363,8 @@ fn c28_lists_and_maps_of_many_parts_are_swept_part_by_part() {
         assert_eq!(elements(state, list), (N - 10..N).collect::<Vec<_>>());
         assert_eq!(state.map(map).len(), 10);
     });
-    let held = states.view().iter().map(|view| blocks(&**view).iter().map(|block| block.bytes.len()).sum::<usize>()).sum::<usize>();
+    let held =
+        states.view().iter().map(|view| blocks(&**view).iter().map(|block| block.bytes.len()).sum::<usize>()).sum::<usize>();
     assert!(held < 500, "{held} bytes");
     drop(view);
     sweep(&mut states, 200);

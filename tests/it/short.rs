@@ -66,7 +66,8 @@ fn running<A: Copy>(numbers: &[u64], mut next: impl FnMut(Option<A>, u64) -> A) 
 
 #[test]
 fn sums_are_exact_whatever_goes_wrong() {
-    let model = |key, numbers: &[u64]| running(numbers, |sum, n| sum.unwrap_or(0) + n).into_iter().map(|sum| (key, sum)).collect();
+    let model =
+        |key, numbers: &[u64]| running(numbers, |sum, n| sum.unwrap_or(0) + n).into_iter().map(|sum| (key, sum)).collect();
     holds(|keyed| keyed.sum(|n| *n), model);
 }
 

@@ -80,7 +80,8 @@ fn c13_any_flow_goes_on_at_any_other_parallelism() {
 /// Counts, sums, timers of both kinds, and windows with late records, behind each other's back.
 fn of_everything() -> Shape {
     let splits = (0..3).map(|salt| Split { records: 60, gap: 3, disorder: 20, salt }).collect();
-    let input = Input { splits, batch: 2, pause: Some((4, 3)), parallelism: 1, bound: 30, step: 5, strict: true, idle_after: None };
+    let input =
+        Input { splits, batch: 2, pause: Some((4, 3)), parallelism: 1, bound: 30, step: 5, strict: true, idle_after: None };
     let windows = Windows { size: 25, slide: Some(10), lateness: 20, aside: true };
     let ends = [End::Count, End::Sum, End::Slots { slot: 20 }, End::Delayed { by: 9 }, End::Windows(windows)];
     let branches = ends.map(|end| Branch { steps: Vec::new(), end, parallelism: 1, at_sink: 1 });
