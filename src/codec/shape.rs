@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use serde::de::{self, DeserializeOwned, DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 
 /// Types within types that are followed.
 const DEPTH: usize = 16;
@@ -48,11 +48,13 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
+    /// Of a type within the one that was asked for.
+    fn deeper(self) -> Result<Asked<'a>, Stopped> {
+        if self.depth < DEPTH { Ok(Asked { told: self.told, depth: self.depth + 1 }) } else { Err(Stopped) }
+    }
+
     fn within(&mut self) -> Result<Asked<'_>, Stopped> {
-        if self.depth >= DEPTH {
-            return Err(Stopped);
-        }
-        Ok(Asked { told: self.told, depth: self.depth + 1 })
+        Asked { told: self.told, depth: self.depth }.deeper()
     }
 
     fn items<'de, V: Visitor<'de>>(self, visitor: V, items: usize, (open, close): (&str, &str)) -> Result<V::Value, Stopped> {
@@ -245,15 +247,6 @@ impl Variant<'_> {
     }
 }
 
-impl<'a> Asked<'a> {
-    fn deeper(self) -> Result<Asked<'a>, Stopped> {
-        if self.depth >= DEPTH {
-            return Err(Stopped::custom("too deep"));
-        }
-        Ok(Asked { told: self.told, depth: self.depth + 1 })
-    }
-}
-
 impl<'de, 'a> EnumAccess<'de> for Variant<'a> {
     type Error = Stopped;
     type Variant = Variant<'a>;
@@ -288,6 +281,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use serde::Deserialize;
+    use serde::de::Error as _;
 
     use super::*;
 

@@ -235,7 +235,8 @@ fn c21_a_value_that_cannot_be_read_is_refused_with_both_shapes() {
     let store = Builds::new(3);
     store.build::<First>(60, |ctx| ctx.value("total"));
     let text = store.refused::<u64, Second>(by_u64, |ctx| ctx.value("total"));
-    for part in ["state 'total'", "{sum: integer, unused: string}", "evolution::Second ({text: string})", "say with Versions how"] {
+    for part in ["state 'total'", "{sum: integer, unused: string}", "evolution::Second ({text: string})", "say with Versions how"]
+    {
         assert!(text.contains(part), "it does not say {part}: {text}");
     }
     // Nothing is lost: the build that can read it goes on.
@@ -286,7 +287,10 @@ fn c21_another_type_of_key_is_always_refused() {
     let text = store.refused::<String, First>(|n| (n % 7).to_string(), |ctx| ctx.value("total"));
     assert!(text.contains("stored as u64, and the stream is keyed by string"), "{text}");
     let text = store.refused::<(u64,), First>(|n| (n % 7,), |ctx| ctx.value("another"));
-    assert!(text.contains("state 'timers'") && text.contains("keyed by (u64)"), "also where only another state is registered: {text}");
+    assert!(
+        text.contains("state 'timers'") && text.contains("keyed by (u64)"),
+        "also where only another state is registered: {text}"
+    );
 }
 
 /// What a job that keys by another type is refused for.
@@ -369,7 +373,8 @@ async fn c21_a_start_is_refused_where_the_state_cannot_be_read() {
     let first = Job::new("job").store(store.clone());
     let sim = Simulation::new(9);
     let out = sim.sink();
-    let (first, totals) = describe::<u64, First>(first, Scripted::new([vec![1, 2, 3]]).endless(), by_u64, |ctx| ctx.value("total"));
+    let (first, totals) =
+        describe::<u64, First>(first, Scripted::new([vec![1, 2, 3]]).endless(), by_u64, |ctx| ctx.value("total"));
     totals.sink("out", out.clone());
     let running = first.start().await.unwrap();
     while running.status().operators["numbers"].records < 3 {

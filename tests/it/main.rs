@@ -8,6 +8,7 @@ mod checkpoints;
 mod common;
 mod counts;
 mod crash;
+mod evolution;
 mod faults;
 mod flow;
 mod flows;

@@ -88,6 +88,27 @@ fn c13_state_moves_with_the_parallelism() {
 }
 
 #[test]
+fn c13_state_moves_up_to_the_maximum_parallelism_and_no_further() {
+    let sim = Simulation::new(18);
+    let out = sim.sink::<Counted>();
+    let describe = |parallelism: u32, upto: u64| {
+        let job = Job::new("job").store(sim.disk().store()).parallelism(parallelism).max_parallelism(7);
+        let script = Scripted::new([(0..upto).collect::<Vec<u64>>()]).batches(9).endless();
+        job.source("numbers", script).key_by(|n| n % 50).count().uid("counts").sink("out", out.clone());
+        job
+    };
+    for (round, parallelism) in (1..).zip([1, 7, 3, 6]) {
+        let (run, answers) = take(&sim, describe(parallelism, round * 100), 1);
+        assert!(answers[0].is_ok(), "{run}");
+    }
+    assert_eq!(out.sorted(), counted(0..400, 50));
+    let run = sim.run(describe(8, 500));
+    let End::Failed(Error::InvalidFlow { problem, .. }) = &run.end else { panic!("{run}") };
+    assert!(problem.contains("parallelism 8, above the maximum of 7"), "{problem}");
+    sound(&out);
+}
+
+#[test]
 fn c18_an_operator_with_a_uid_finds_its_state_in_another_flow() {
     let sim = Simulation::new(18);
     let out = sim.sink();
