@@ -15,7 +15,7 @@ use crate::operator::{Cx, Flow, Halt, Link, Next, OpId, OperatorPart, Signal, St
 use crate::state::{Hint, Kept, KeyHasher, KeyedState, KeyedTable, RestoredStates, StateDescriptor, StateKind, read_table};
 
 /// The name of the state that keeps the accumulators.
-const ACCUMULATORS: &str = "accumulators";
+pub(crate) const ACCUMULATORS: &str = "accumulators";
 
 /// Records whose keys are hinted at together: their tags and the beginnings of their entries fit the first-level cache.
 const HINTED: usize = 256;

@@ -23,7 +23,7 @@ pub(crate) use ended::Ended;
 pub(crate) use filter::Filter;
 pub use flat_map::DeadLetter;
 pub(crate) use flat_map::{FlatMap, Poison};
-pub(crate) use fold::{Fold, Folding};
+pub(crate) use fold::{ACCUMULATORS, Fold, Folding};
 pub(crate) use key_by::KeyBy;
 pub(crate) use map::Map;
 pub(crate) use process::{KeyedParts, Process};

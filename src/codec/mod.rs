@@ -4,6 +4,7 @@
 //! strings as arrays of pairs. Reading trusts no byte: whatever the input, the result is a value or an error. Plain functions,
 //! called from any thread.
 
+mod datum;
 mod read;
 mod show;
 mod skip;
@@ -12,6 +13,7 @@ mod write;
 #[path = "written_tests.rs"]
 mod written;
 
+pub use datum::Datum;
 pub(crate) use show::shown;
 
 use serde::Serialize;
