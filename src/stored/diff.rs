@@ -242,6 +242,35 @@ fn datum(place: &Place, identity: &Identity, bytes: &[u8]) -> Result<Datum> {
 mod tests {
     use super::*;
 
+    fn found(entries: &[(u8, u8)]) -> Found {
+        let mut found = Found::new();
+        for (key, value) in entries {
+            found.entry(Identity { bytes: vec![*key], key_bytes: 1 }).or_default().push(vec![*value]);
+        }
+        found
+    }
+
+    /// A line for each change.
+    fn lines(before: &[(u8, u8)], after: &[(u8, u8)]) -> Vec<String> {
+        let place = Place { operator: Uid::new("o"), state: "s".into(), keyed: true, group: None };
+        let line = |change: Change| serde_json::to_string(&(change.key, change.what)).unwrap();
+        changes(&place, found(before), found(after)).unwrap().into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn entries_are_told_apart_by_key_and_what_both_have_is_left_out() {
+        assert_eq!(lines(&[(1, 1), (2, 2)], &[(2, 2), (1, 1)]), Vec::<String>::new());
+        let expected =
+            [r#"[1,{"change":"changed","before":5,"after":6}]"#, r#"[2,{"change":"removed","before":5}]"#, r#"[3,{"change":"added","after":5}]"#];
+        assert_eq!(lines(&[(1, 5), (2, 5)], &[(1, 6), (3, 5)]), expected);
+    }
+
+    #[test]
+    fn several_entries_of_one_key_are_compared_as_a_heap() {
+        assert_eq!(lines(&[(1, 5), (1, 6), (1, 6)], &[(1, 6), (1, 5), (1, 6)]), Vec::<String>::new());
+        assert_eq!(lines(&[(1, 5), (1, 6)], &[(1, 6), (1, 6)]), [r#"[1,{"change":"changed","before":5,"after":6}]"#]);
+    }
+
     #[test]
     fn every_entry_falls_to_one_pass_and_passes_are_alike() {
         let mut counts = [0; 7];

@@ -50,9 +50,6 @@ mod stats;
 mod verify;
 mod writer;
 
-#[cfg(test)]
-mod tests;
-
 pub use checkpoint::{StoredCheckpoint, StoredOperator, StoredState};
 pub use diff::{Change, Changed, DIFF_BYTES};
 pub use entries::{Entries, Entry, Wanted};

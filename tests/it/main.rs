@@ -2,12 +2,14 @@
 
 mod canary;
 mod checkpoints;
+mod cli;
 mod common;
 mod counts;
 mod crash;
 mod faults;
 mod flow;
 mod flows;
+mod golden;
 mod harness;
 mod house;
 mod main_job;
@@ -17,4 +19,5 @@ mod real_crashes;
 mod restarts;
 mod sinks;
 mod state;
+mod stored;
 mod suites;

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::path::Path;
 
 use serde_json::json;
-use tidegate::stored::{Condition, StoredCheckpoint, StoredJob};
-use tidegate::{Error, Store};
+use tidegate::stored::{Condition, ListedCheckpoint, StoredCheckpoint, StoredJob};
+use tidegate::{CheckpointId, Error, Store};
 
 use super::failure::{Failure, Found};
 use super::place::Place;
@@ -30,6 +30,13 @@ pub(super) fn run(dir: &Path, as_json: bool, out: &mut dyn Write) -> Result<Foun
     Ok(report.found)
 }
 
+/// Whether a job no longer has a checkpoint that it had.
+fn is_gone(store: &Store, job: &StoredJob, id: CheckpointId) -> Result<bool, Failure> {
+    let now = tidegate::stored::job(store, &job.name)?;
+    let complete = |found: &ListedCheckpoint| found.id == id && !matches!(found.condition, Condition::Incomplete);
+    Ok(!now.is_some_and(|job| job.checkpoints.iter().any(complete)))
+}
+
 struct Report<'a> {
     out: &'a mut dyn Write,
     as_json: bool,
@@ -42,7 +49,12 @@ impl Report<'_> {
         for found in &job.checkpoints {
             match found.condition {
                 Condition::Incomplete => self.line(&found.dir, "incomplete: no checkpoint, or none yet; no damage", None)?,
-                _ => self.checkpoint(store, &found.dir)?,
+                _ => match self.checkpoint(store, &found.dir) {
+                    Err(Failure::State(_)) if is_gone(store, job, found.id)? => {
+                        self.line(&found.dir, "gone: its job has deleted it while it was read", None)?;
+                    }
+                    done => done?,
+                },
             }
         }
         Ok(())
@@ -54,6 +66,10 @@ impl Report<'_> {
             Err(error @ (Error::Corrupt { .. } | Error::StateMismatch { .. })) => return self.fault(dir, &error),
             Err(error) => return Err(error.into()),
         };
+        // What could not be read is not known to be damaged.
+        if let Some(unread) = verified.faults.iter().find(|fault| matches!(fault, Error::Store { .. })) {
+            return Err(unread.clone().into());
+        }
         for fault in &verified.faults {
             self.fault(dir, fault)?;
         }
