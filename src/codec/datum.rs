@@ -186,7 +186,7 @@ mod tests {
         serde_json::to_string(&decode::<Datum>(&bytes).unwrap()).unwrap()
     }
 
-    #[derive(Serialize)]
+    #[derive(serde::Serialize)]
     enum Shape {
         Point,
         Circle { radius: f32 },
@@ -205,9 +205,8 @@ mod tests {
 
     #[test]
     fn the_order_of_a_maps_entries_is_no_difference() {
-        let maps: Vec<HashMap<u32, HashMap<String, u8>>> = (0..2)
-            .map(|_| (0..40).map(|n| (n, (0..9).map(|m| (format!("{m}"), m)).collect())).collect())
-            .collect();
+        let maps: Vec<HashMap<u32, HashMap<String, u8>>> =
+            (0..2).map(|_| (0..40).map(|n| (n, (0..9).map(|m| (format!("{m}"), m)).collect())).collect()).collect();
         let [one, other] = [0, 1].map(|at| {
             let mut bytes = Vec::new();
             encode(&maps[at], &mut bytes).unwrap();

@@ -94,7 +94,13 @@ impl JobStore {
         self.write_task(checkpoint, task, attempt, &mut |out, name, header| write_sections(out, name, header, fill))
     }
 
-    fn write_task(&self, checkpoint: CheckpointId, task: TaskId, attempt: Attempt, write: &mut WriteFile<'_>) -> Result<FileEntry> {
+    fn write_task(
+        &self,
+        checkpoint: CheckpointId,
+        task: TaskId,
+        attempt: Attempt,
+        write: &mut WriteFile<'_>,
+    ) -> Result<FileEntry> {
         let name = format!("task-{task}-attempt-{attempt}.snap");
         let path = self.checkpoint_path(checkpoint, &name);
         let header = SnapshotHeader { job: self.record().job.clone(), checkpoint, attempt, task };

@@ -190,9 +190,10 @@ impl CheckpointDir {
             return Error::Store {
                 action: "read",
                 path: self.located(),
-                cause: "the checkpoint was deleted while it was read: its job has newer ones; look which there are, and take one of \
+                cause:
+                    "the checkpoint was deleted while it was read: its job has newer ones; look which there are, and take one of \
                         those"
-                    .into(),
+                        .into(),
                 maybe_done: false,
             };
         }

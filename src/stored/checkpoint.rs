@@ -119,11 +119,8 @@ impl StoredCheckpoint {
 }
 
 fn described(uid: &Uid, operator: &OperatorManifest) -> StoredOperator {
-    let state = |state: &StateDescriptor| StoredState {
-        name: state.name.clone(),
-        kind: kind_name(state.kind),
-        version: state.version,
-    };
+    let state =
+        |state: &StateDescriptor| StoredState { name: state.name.clone(), kind: kind_name(state.kind), version: state.version };
     StoredOperator {
         uid: uid.clone(),
         parallelism: operator.parallelism,

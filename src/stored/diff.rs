@@ -134,7 +134,8 @@ struct Side<'a> {
 
 impl<'a> Side<'a> {
     fn new(checkpoint: &'a StoredCheckpoint, place: &Place, comparable: bool) -> Self {
-        let sections: Vec<_> = checkpoint.dir.sections().filter(|(_, section)| Place::of(section, comparable) == *place).collect();
+        let sections: Vec<_> =
+            checkpoint.dir.sections().filter(|(_, section)| Place::of(section, comparable) == *place).collect();
         let descriptor = sections.first().and_then(|(_, section)| checkpoint.descriptor(section));
         let windows = descriptor.is_some_and(|state| state.kind == StateKind::Window);
         Side { checkpoint, sections, windows }
@@ -260,8 +261,11 @@ mod tests {
     #[test]
     fn entries_are_told_apart_by_key_and_what_both_have_is_left_out() {
         assert_eq!(lines(&[(1, 1), (2, 2)], &[(2, 2), (1, 1)]), Vec::<String>::new());
-        let expected =
-            [r#"[1,{"change":"changed","before":5,"after":6}]"#, r#"[2,{"change":"removed","before":5}]"#, r#"[3,{"change":"added","after":5}]"#];
+        let expected = [
+            r#"[1,{"change":"changed","before":5,"after":6}]"#,
+            r#"[2,{"change":"removed","before":5}]"#,
+            r#"[3,{"change":"added","after":5}]"#,
+        ];
         assert_eq!(lines(&[(1, 5), (2, 5)], &[(1, 6), (3, 5)]), expected);
     }
 

@@ -19,6 +19,12 @@ use crate::state::Block;
 /// A key as it is found: its group, and its bytes as the program writes it now.
 type Found = (KeyGroup, Vec<u8>);
 
+/// Reads a stored key as one of the operator's keys.
+type ReadKey = fn(&Places, &[u8]) -> Result<Found, BoxError>;
+
+/// Checks that a stored value is of the type that is put.
+type ReadValue = fn(&[u8]) -> Result<(), BoxError>;
+
 /// How many entries changes have met.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Met {
@@ -30,9 +36,9 @@ pub(super) struct Met {
 #[derive(Debug)]
 pub(super) struct Edits {
     key_type: (TypeId, &'static str),
-    read_key: fn(&Places, &[u8]) -> Result<Found, BoxError>,
-    /// Checks that a value is of the type that is put; nothing is put without.
-    read_value: Option<fn(&[u8]) -> Result<(), BoxError>>,
+    read_key: ReadKey,
+    /// `None` where nothing is put.
+    read_value: Option<ReadValue>,
     /// By group, by the key's bytes: the new value, or none where the entry goes.
     by_group: BTreeMap<KeyGroup, BTreeMap<Vec<u8>, Edit>>,
 }

@@ -18,8 +18,8 @@ use crate::error::{BoxError, Error, Result};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::key::Key;
 use crate::snapshot::{
-    CheckpointDir, CheckpointKind, CheckpointNote, EmitSection, FileEntry, JobOptions, JobStore, Manifest, OperatorManifest, Part,
-    Section, SectionOf,
+    CheckpointDir, CheckpointKind, CheckpointNote, EmitSection, FileEntry, JobOptions, JobStore, Manifest, OperatorManifest,
+    Part, Section, SectionOf,
 };
 use crate::state::{Block, StateDescriptor, StateKind, TIMERS};
 use crate::time::{Clock, SystemClock, Timestamp};
@@ -207,6 +207,7 @@ impl StateWriter {
             }
             grouped.finish(&mut |block| emit(section, block))
         })?;
+        self.not_copied.insert(of, Fate::WrittenWhole);
         self.added += count;
         Ok(count)
     }
@@ -235,6 +236,7 @@ impl StateWriter {
             }
             Ok(())
         })?;
+        self.not_copied.insert((uid, name), Fate::WrittenWhole);
         self.added += count;
         Ok(count)
     }
@@ -333,9 +335,9 @@ impl StateWriter {
                     let block = reader.read(file, section).map_err(|error| told(&mut failed, error))?;
                     let changed = match edits.get_mut(&of(section)) {
                         None => None,
-                        Some(edits) => edits
-                            .applied(&places, &block, &mut met)
-                            .map_err(|error| told(&mut failed, unfit(section, &error)))?,
+                        Some(edits) => {
+                            edits.applied(&places, &block, &mut met).map_err(|error| told(&mut failed, unfit(section, &error)))?
+                        }
                     };
                     let to = SectionOf { operator: &section.operator, state: &section.state, part: section.part };
                     emit(to, changed.as_ref().unwrap_or(&block))?;
@@ -377,12 +379,11 @@ impl StateWriter {
         Ok(())
     }
 
-    /// Takes note that a state is written whole.
+    /// Sees that a state may be written whole. It counts as written when its file is there, so that an error changes nothing.
     fn write_whole(&mut self, operator: &str, state: &str, kind: StateKind) -> Result<(Uid, String)> {
         self.describe(operator, state, kind)?;
         let of = (Uid::new(operator), state.to_owned());
-        let before = self.not_copied.insert(of.clone(), Fate::WrittenWhole);
-        if before == Some(Fate::WrittenWhole) || self.edits.contains_key(&of) {
+        if self.not_copied.get(&of) == Some(&Fate::WrittenWhole) || self.edits.contains_key(&of) {
             return Err(refused(
                 format!("the state '{state}' of operator '{operator}' is written more than once"),
                 "hand all its entries over in one call, or change single keys",
@@ -468,7 +469,8 @@ fn unfit(section: &Section, error: &BoxError) -> Error {
 fn twice<K: Serialize>(of: &(Uid, String), at: u64, key: &K) -> BoxError {
     let mut bytes = Vec::new();
     let shown = encode(key, &mut bytes).map(|()| crate::codec::shown(&bytes).join(", ")).unwrap_or_default();
-    format!("operator '{}', state '{}': entry {at} has a key that came before: {shown}; hand over each key once", of.0, of.1).into()
+    format!("operator '{}', state '{}': entry {at} has a key that came before: {shown}; hand over each key once", of.0, of.1)
+        .into()
 }
 
 fn no_checkpoint(job: &str, what: &str) -> Error {

@@ -23,7 +23,9 @@ fn run_job(dir: &Path) {
     let counts = keyed.count().uid("counts");
     counts.map(|(key, count): (u64, u64)| format!("{key},{count}")).sink("counted", LineFile::exactly_once(dir.join("out")));
     let windows = keyed.window(Tumbling::of(millis(100))).count().uid("windows");
-    windows.map(|result| format!("{},{}", result.key, result.value)).sink("windowed", LineFile::exactly_once(dir.join("windows")));
+    windows
+        .map(|result| format!("{},{}", result.key, result.value))
+        .sink("windowed", LineFile::exactly_once(dir.join("windows")));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { job.start().await.unwrap().wait().await.unwrap() });
 }

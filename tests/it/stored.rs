@@ -287,6 +287,17 @@ fn state_that_a_job_could_not_go_on_from_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn what_was_refused_leaves_the_state_as_it_was() {
+    let store = Store::memory();
+    let entries = BTreeMap::from([(1, 10), (2, 20)]);
+    seeded(&store, "job", &entries);
+    let mut writer = StateWriter::repair(&store, "job", None).unwrap();
+    refuses(writer.values("counts", ACCUMULATORS, [(1u64, 1u64), (1, 2)]), &["entry 2", "once"]);
+    writer.finish().unwrap();
+    assert_eq!(table(&latest(&store), "counts", ACCUMULATORS), entries);
+}
+
+#[test]
 fn a_state_or_an_operator_can_be_dropped() {
     let sim = Simulation::new(47);
     let (store, out): (_, RecordingSink<Counted>) = (sim.disk().store(), sim.sink());
@@ -335,7 +346,8 @@ fn statistics_count_every_entry_once() {
     let skew = stats.skew_of_groups().unwrap();
     let fullest = stats.fullest(1)[0].1.entries as f64;
     assert!((skew - fullest / 125.0).abs() < 1e-9 && (1.0..2.0).contains(&skew), "{skew}");
-    let by_group = |group| checkpoint.entries(&Wanted::everything()).filter(|entry| entry.as_ref().unwrap().group == Some(group)).count();
+    let by_group =
+        |group| checkpoint.entries(&Wanted::everything()).filter(|entry| entry.as_ref().unwrap().group == Some(group)).count();
     assert!(stats.groups.iter().all(|(group, share)| by_group(*group) as u64 == share.entries));
 }
 

@@ -4,6 +4,7 @@
 //! asked for could not be done; errors go to stderr and say what to do. A reader that goes away, such as `head`, ends it silently.
 #![forbid(unsafe_code)]
 #![deny(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
 mod diff;
 mod failure;

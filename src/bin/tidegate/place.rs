@@ -21,7 +21,10 @@ impl Place {
     /// Looks what a directory is.
     pub(super) fn of(path: &Path) -> Result<Place, Failure> {
         let whole = path.canonicalize().map_err(|error| {
-            Failure::Asked(format!("cannot read '{}': {error}; name a store's directory, or a job's or a checkpoint's", path.display()))
+            Failure::Asked(format!(
+                "cannot read '{}': {error}; name a store's directory, or a job's or a checkpoint's",
+                path.display()
+            ))
         })?;
         if !whole.is_dir() {
             return Err(Failure::Asked(format!(
@@ -67,7 +70,10 @@ pub(super) fn checkpoint(path: &Path) -> Result<StoredCheckpoint, Failure> {
     match Place::of(path)? {
         Place::Checkpoint(store, dir) => Ok(StoredCheckpoint::open(&store, &dir)?),
         Place::Job(store, name) => StoredCheckpoint::latest(&store, &name)?.ok_or_else(|| {
-            Failure::Asked(format!("the job '{name}' has no complete checkpoint yet; look with 'tidegate state ls {}'", path.display()))
+            Failure::Asked(format!(
+                "the job '{name}' has no complete checkpoint yet; look with 'tidegate state ls {}'",
+                path.display()
+            ))
         }),
         Place::Store(_) => Err(Failure::Asked(format!(
             "'{}' is no checkpoint: name a checkpoint's directory, such as '{}', or a job's; 'tidegate state ls' lists them",

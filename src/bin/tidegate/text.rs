@@ -113,7 +113,10 @@ mod tests {
 
     #[test]
     fn sizes_and_ages_are_short() {
-        assert_eq!([0, 1023, 1024, 1536, 5 << 20, 3 << 30].map(bytes), ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "5.0 MiB", "3.0 GiB"]);
+        assert_eq!(
+            [0, 1023, 1024, 1536, 5 << 20, 3 << 30].map(bytes),
+            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "5.0 MiB", "3.0 GiB"]
+        );
         let ages = [-5000, 0, 59_999, 60_000, 3_660_000, 864_000_000].map(age);
         assert_eq!(ages, ["in the future", "0 s", "59 s", "1 min", "1 h 1 min", "10 d"]);
     }

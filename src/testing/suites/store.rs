@@ -212,7 +212,9 @@ impl StoreBench<'_> {
         lists(LISTS, "dir/sub", &["four", "three"]);
         lists(LISTS, "nowhere", &[]);
         let root = self.list("");
-        holds(LISTS, root.iter().any(|name| name == ROOM), || format!("in the root, which is '', there are {root:?} without '{ROOM}'"));
+        holds(LISTS, root.iter().any(|name| name == ROOM), || {
+            format!("in the root, which is '', there are {root:?} without '{ROOM}'")
+        });
         for _ in 0..2 {
             done("delete", self.store.delete(&path("dir/one")));
             self.sees(DELETES, "dir/one", None);
