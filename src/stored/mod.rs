@@ -44,6 +44,7 @@ mod checkpoint;
 mod diff;
 mod edits;
 mod entries;
+mod finish;
 mod grouped;
 mod listing;
 mod stats;

@@ -10,19 +10,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::checkpoint::kind_name;
-use super::edits::{Edits, Met, Places, unwritable};
+use super::edits::{Edits, Places, unwritable};
 use super::grouped::{BLOCK_BYTES, Grouped};
 use crate::api::Store;
 use crate::codec::encode;
 use crate::error::{BoxError, Error, Result};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::key::Key;
-use crate::snapshot::{
-    CheckpointDir, CheckpointKind, CheckpointNote, EmitSection, FileEntry, JobOptions, JobStore, Manifest, OperatorManifest,
-    Part, Section, SectionOf,
-};
+use crate::snapshot::{CheckpointDir, EmitSection, FileEntry, JobOptions, JobStore, OperatorManifest, Part, SectionOf};
 use crate::state::{Block, StateDescriptor, StateKind, TIMERS};
-use crate::time::{Clock, SystemClock, Timestamp};
+use crate::time::Timestamp;
 
 /// The schema version of what is written here.
 const VERSION: u32 = 1;
@@ -84,23 +81,23 @@ pub struct Written {
 /// # }
 /// ```
 pub struct StateWriter {
-    job: JobStore,
-    id: CheckpointId,
-    attempt: Attempt,
-    places: Places,
+    pub(super) job: JobStore,
+    pub(super) id: CheckpointId,
+    pub(super) attempt: Attempt,
+    pub(super) places: Places,
     /// What it begins with.
-    base: Option<CheckpointDir>,
-    operators: BTreeMap<Uid, OperatorManifest>,
+    pub(super) base: Option<CheckpointDir>,
+    pub(super) operators: BTreeMap<Uid, OperatorManifest>,
     /// States of which nothing is copied.
-    not_copied: BTreeMap<(Uid, String), Fate>,
-    edits: BTreeMap<(Uid, String), Edits>,
-    files: Vec<FileEntry>,
-    added: u64,
+    pub(super) not_copied: BTreeMap<(Uid, String), Fate>,
+    pub(super) edits: BTreeMap<(Uid, String), Edits>,
+    pub(super) files: Vec<FileEntry>,
+    pub(super) added: u64,
 }
 
 /// Why nothing of a state is copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     WrittenWhole,
     Dropped,
 }
@@ -300,79 +297,7 @@ impl StateWriter {
         written
     }
 
-    fn complete(&mut self) -> Result<Written> {
-        let met = self.copy_base()?;
-        self.write_new_keys()?;
-        let note = CheckpointNote {
-            checkpoint: self.id,
-            epoch: self.attempt.epoch,
-            kind: CheckpointKind::Checkpoint,
-            created: SystemClock::new().wall(),
-        };
-        let (operators, files) = (std::mem::take(&mut self.operators), std::mem::take(&mut self.files));
-        let manifest = Manifest { job: self.job.record().clone(), note, operators, files };
-        self.job.write_manifest(&manifest)?;
-        Ok(Written { checkpoint: self.id, added: self.added, replaced: met.replaced, removed: met.removed })
-    }
-
-    /// Copies what stays of the checkpoint that it begins with, file by file, and makes the changes of single keys on the way.
-    fn copy_base(&mut self) -> Result<Met> {
-        let mut met = Met::default();
-        let Some(base) = self.base.take() else { return Ok(met) };
-        let (mut edits, places) = (std::mem::take(&mut self.edits), self.places);
-        for file in &base.manifest().files {
-            let stays = |of: &(Uid, String)| !self.not_copied.contains_key(of);
-            let of = |section: &Section| (section.operator.clone(), section.state.clone());
-            let sections: Vec<_> = file.sections.iter().filter(|section| stays(&of(section))).collect();
-            if sections.is_empty() {
-                continue;
-            }
-            // What fails in the old file is told as such, and not as a failure to write the new one.
-            let mut failed = None;
-            let written = self.write_file(&mut |emit| {
-                let mut reader = base.reader();
-                for section in &sections {
-                    let block = reader.read(file, section).map_err(|error| told(&mut failed, error))?;
-                    let changed = match edits.get_mut(&of(section)) {
-                        None => None,
-                        Some(edits) => {
-                            edits.applied(&places, &block, &mut met).map_err(|error| told(&mut failed, unfit(section, &error)))?
-                        }
-                    };
-                    let to = SectionOf { operator: &section.operator, state: &section.state, part: section.part };
-                    emit(to, changed.as_ref().unwrap_or(&block))?;
-                }
-                Ok(())
-            });
-            failed.map_or(written, Err)?;
-        }
-        self.edits = edits;
-        Ok(met)
-    }
-
-    /// Writes what was put under keys that were not there.
-    fn write_new_keys(&mut self) -> Result<()> {
-        let edits = std::mem::take(&mut self.edits);
-        if edits.values().all(|edits| edits.left().next().is_none()) {
-            return Ok(());
-        }
-        let (operators, places, mut added) = (self.operators.clone(), self.places, 0);
-        self.write_file(&mut |emit| {
-            for ((operator, state), edits) in &edits {
-                let parallelism = operators.get(operator).map_or(1, |operator| operator.parallelism);
-                for block in edits.left() {
-                    let part = block.group.map_or(0, |group| places.groups.owner(group, parallelism));
-                    emit(SectionOf { operator, state, part }, &block)?;
-                    added += block.entries;
-                }
-            }
-            Ok(())
-        })?;
-        self.added += added;
-        Ok(())
-    }
-
-    fn write_file(&mut self, fill: &mut dyn FnMut(&mut EmitSection<'_>) -> Result<(), BoxError>) -> Result<()> {
+    pub(super) fn write_file(&mut self, fill: &mut dyn FnMut(&mut EmitSection<'_>) -> Result<(), BoxError>) -> Result<()> {
         let task = TaskId { chain: self.files.len() as u32, index: 0 };
         let file = self.job.write_sections(self.id, task, self.attempt, fill)?;
         self.files.push(file);
@@ -451,21 +376,6 @@ fn emit_list(of: SectionOf<'_>, items: &[Vec<u8>], emit: &mut EmitSection<'_>) -
     emit(of, &block)
 }
 
-/// Keeps an error apart, and ends the writing for it.
-fn told(failed: &mut Option<Error>, error: Error) -> BoxError {
-    let text = error.to_string();
-    failed.get_or_insert(error);
-    text.into()
-}
-
-fn unfit(section: &Section, error: &BoxError) -> Error {
-    let group = section.group.map_or(String::new(), |group| format!(" (key group {group})"));
-    refused(
-        format!("operator '{}', state '{}'{group}: {error}", section.operator, section.state),
-        "make changes with the key and value types of the operator",
-    )
-}
-
 fn twice<K: Serialize>(of: &(Uid, String), at: u64, key: &K) -> BoxError {
     let mut bytes = Vec::new();
     let shown = encode(key, &mut bytes).map(|()| crate::codec::shown(&bytes).join(", ")).unwrap_or_default();
@@ -477,6 +387,6 @@ fn no_checkpoint(job: &str, what: &str) -> Error {
     refused(format!("the job '{job}' has {what} in this store"), "look which there are, or begin with StateWriter::seed")
 }
 
-fn refused(problem: String, advice: &str) -> Error {
+pub(super) fn refused(problem: String, advice: &str) -> Error {
     Error::StateRefused { problem, advice: advice.into() }
 }
