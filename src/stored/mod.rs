@@ -4,7 +4,7 @@
 //! their types, its [statistics], its [faults], and what [differs] from another one. Looking takes no lock and writes nothing, so it
 //! does not disturb a job that runs; such a job may delete a checkpoint while it is read, which is an error that says so. Memory is
 //! bounded: by a section at a time (some megabytes, and the largest entry), and for differences by
-//! [`DIFF_BYTES`](crate::stored::DIFF_BYTES).
+//! [`DIFF_BYTES`].
 //!
 //! **Writing.** A [`StateWriter`] makes a checkpoint of entries that a program hands it, from which the job then starts: to begin a
 //! job with state that comes from elsewhere, or to repair what a job has kept. It holds the job's lock, so the job does not run
