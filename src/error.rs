@@ -124,6 +124,14 @@ pub enum Error {
         /// What to do.
         advice: String,
     },
+    /// State was not written for a job.
+    #[error("the state is not written: {problem}; {advice}")]
+    StateRefused {
+        /// What is wrong, and where.
+        problem: String,
+        /// What to do.
+        advice: String,
+    },
     /// A checkpoint was not taken.
     #[error("checkpoint {id} was not completed: {reason}")]
     CheckpointFailed {

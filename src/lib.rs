@@ -54,6 +54,7 @@ mod job;
 mod api;
 #[cfg(feature = "files")]
 mod connector;
+pub mod stored;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -4,6 +4,7 @@
 //! strings as arrays of pairs. Reading trusts no byte: whatever the input, the result is a value or an error. Plain functions,
 //! called from any thread.
 
+mod datum;
 mod outline;
 mod read;
 mod shape;
@@ -14,6 +15,7 @@ mod write;
 #[path = "written_tests.rs"]
 mod written;
 
+pub use datum::Datum;
 pub(crate) use outline::outline;
 pub(crate) use shape::shape_of;
 pub(crate) use show::shown;

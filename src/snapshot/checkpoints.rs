@@ -4,21 +4,23 @@
 //! attempt touches no other's file; a manifest is never overwritten by another one, and is the first file to go when a checkpoint is deleted.
 //! A write whose outcome is unknown deletes nothing. Blocking calls.
 
+use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
-use super::file::{FileEntry, OperatorViews, SnapshotHeader, write_snapshot};
-use super::job_files::{JobStore, read_sealed, write_sealed};
+use super::file::{EmitSection, FileEntry, OperatorViews, SnapshotHeader, write_sections, write_snapshot};
+use super::job_files::{JobRecord, JobStore, read_sealed, write_sealed};
 use super::manifest::{Manifest, OperatorEntry, TaskEntry};
 use super::restore::RestoredOperator;
 use super::sealed::corrupt;
-use super::store::Put;
-use crate::error::{Error, Result};
+use super::store::{Put, StoreBackend};
+use crate::error::{BoxError, Error, Result};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::state::{Kept, RestoredStates, StateView};
 use crate::time::Timestamp;
 
 pub(super) const MANIFEST_FORMAT: &str = "tidegate-manifest";
-const MANIFEST: &str = "manifest";
+pub(super) const MANIFEST: &str = "manifest";
 
 /// One operator of a task, frozen at a barrier.
 #[derive(Clone, Debug)]
@@ -71,22 +73,43 @@ impl JobStore {
     }
 
     fn write_file(&self, snapshot: &TaskSnapshot) -> Result<FileEntry> {
-        let name = format!("task-{}-attempt-{}.snap", snapshot.task, snapshot.attempt);
-        let path = self.checkpoint_path(snapshot.checkpoint, &name);
-        let header = SnapshotHeader {
-            job: self.record().job.clone(),
-            checkpoint: snapshot.checkpoint,
-            attempt: snapshot.attempt,
-            task: snapshot.task,
-        };
-        let mut file = None;
-        let put = self.store.put(&path, Put::New, &mut |out| {
+        self.write_task(snapshot.checkpoint, snapshot.task, snapshot.attempt, &mut |out, name, header| {
             let operators =
                 snapshot.operators.iter().map(|operator| OperatorViews { uid: &operator.uid, views: &operator.views });
-            file = Some(write_snapshot(out, name.clone(), &header, operators)?);
+            write_snapshot(out, name, header, operators)
+        })
+    }
+
+    /// Writes a snapshot file that consists of the sections that `fill` hands out, durably.
+    ///
+    /// # Errors
+    /// [`Error::Store`], also where `fill` fails.
+    pub(crate) fn write_sections(
+        &self,
+        checkpoint: CheckpointId,
+        task: TaskId,
+        attempt: Attempt,
+        fill: &mut dyn FnMut(&mut EmitSection<'_>) -> Result<(), BoxError>,
+    ) -> Result<FileEntry> {
+        self.write_task(checkpoint, task, attempt, &mut |out, name, header| write_sections(out, name, header, fill))
+    }
+
+    fn write_task(
+        &self,
+        checkpoint: CheckpointId,
+        task: TaskId,
+        attempt: Attempt,
+        write: &mut WriteFile<'_>,
+    ) -> Result<FileEntry> {
+        let name = format!("task-{task}-attempt-{attempt}.snap");
+        let path = self.checkpoint_path(checkpoint, &name);
+        let header = SnapshotHeader { job: self.record().job.clone(), checkpoint, attempt, task };
+        let mut file = None;
+        let put = self.store.put(&path, Put::New, &mut |out| {
+            file = Some(write(out, name.clone(), &header)?);
             Ok(())
         });
-        put.inspect_err(|_| self.tidy_directory(snapshot.checkpoint))?;
+        put.inspect_err(|_| self.tidy_directory(checkpoint))?;
         file.ok_or_else(|| Error::Engine(format!("the store has not written '{path}'")))
     }
 
@@ -212,17 +235,11 @@ impl JobStore {
     }
 
     fn usable_below(&self, id: CheckpointId) -> Vec<CheckpointId> {
-        let mut older = self.list().unwrap_or_default();
-        older.retain(|other| *other < id && self.read_manifest(*other).is_ok());
-        older.reverse();
-        older
+        usable_below(&*self.store, &self.record().job, self.record(), id)
     }
 
     fn directories(&self) -> Result<Vec<CheckpointId>> {
-        let names = self.store.list(&self.record().job)?;
-        let mut ids: Vec<CheckpointId> = names.iter().filter_map(|name| parse_directory(name)).collect();
-        ids.sort_unstable();
-        Ok(ids)
+        directories(&*self.store, &self.record().job)
     }
 
     fn is_complete(&self, id: CheckpointId) -> Result<bool> {
@@ -231,28 +248,63 @@ impl JobStore {
 
     /// Reads a manifest, and checks that its files are there and whole in size.
     fn read_manifest(&self, id: CheckpointId) -> Result<Manifest> {
-        let path = self.checkpoint_path(id, MANIFEST);
-        let located = self.store.locate(&path);
-        let manifest: Option<Manifest> = read_sealed(&*self.store, MANIFEST_FORMAT, &path)?;
-        let manifest = manifest.ok_or_else(|| corrupt(&located, format!("checkpoint {id} has no manifest")))?;
-        if manifest.id() != id || manifest.job != *self.record() {
-            return Err(corrupt(&located, format!("it is that of checkpoint {} of job '{}'", manifest.id(), manifest.job.job)));
-        }
-        for file in &manifest.files {
-            self.check_size(id, file)?;
-        }
-        Ok(manifest)
+        read_manifest(&*self.store, &self.record().job, self.record(), id)
     }
+}
 
-    fn check_size(&self, id: CheckpointId, file: &FileEntry) -> Result<()> {
-        let path = self.checkpoint_path(id, &file.name);
-        let what = match self.store.size(&path)? {
-            Some(size) if size == file.bytes => return Ok(()),
-            Some(size) => format!("it has {size} bytes, and the manifest of checkpoint {id} says {}", file.bytes),
-            None => format!("the file is missing, and the manifest of checkpoint {id} names it"),
-        };
-        Err(corrupt(&self.store.locate(&path), what))
+/// Writes a snapshot file to where it is told, under this name, with this header.
+type WriteFile<'a> = dyn FnMut(&mut dyn Write, String, &SnapshotHeader) -> Result<FileEntry, BoxError> + 'a;
+
+/// Reads the manifest of checkpoint `id` below a job's directory, and checks that its files are there and whole in size.
+fn read_manifest(store: &dyn StoreBackend, job_dir: &str, record: &JobRecord, id: CheckpointId) -> Result<Manifest> {
+    let dir = format!("{job_dir}/{}", directory_name(id));
+    let located = store.locate(&format!("{dir}/{MANIFEST}"));
+    let manifest = manifest_in(store, &dir)?.ok_or_else(|| corrupt(&located, format!("checkpoint {id} has no manifest")))?;
+    check_owner(&manifest, &located, id, record)?;
+    for file in &manifest.files {
+        check_size(store, &dir, id, file)?;
     }
+    Ok(manifest)
+}
+
+/// The manifest in a checkpoint's directory; `None` where there is none. Its files are not looked at.
+pub(super) fn manifest_in(store: &dyn StoreBackend, dir: &str) -> Result<Option<Manifest>> {
+    read_sealed(store, MANIFEST_FORMAT, &format!("{dir}/{MANIFEST}"))
+}
+
+/// Refuses the manifest of another checkpoint or job.
+pub(super) fn check_owner(manifest: &Manifest, located: &Path, id: CheckpointId, record: &JobRecord) -> Result<()> {
+    if manifest.id() == id && manifest.job == *record {
+        return Ok(());
+    }
+    Err(corrupt(located, format!("it is that of checkpoint {} of job '{}'", manifest.id(), manifest.job.job)))
+}
+
+/// Checks that a file of a checkpoint is there and whole in size.
+pub(super) fn check_size(store: &dyn StoreBackend, dir: &str, id: CheckpointId, file: &FileEntry) -> Result<()> {
+    let path = format!("{dir}/{}", file.name);
+    let what = match store.size(&path)? {
+        Some(size) if size == file.bytes => return Ok(()),
+        Some(size) => format!("it has {size} bytes, and the manifest of checkpoint {id} says {}", file.bytes),
+        None => format!("the file is missing, and the manifest of checkpoint {id} names it"),
+    };
+    Err(corrupt(&store.locate(&path), what))
+}
+
+/// The ids of the checkpoints below a job's directory that have a directory, complete or not, oldest first.
+pub(super) fn directories(store: &dyn StoreBackend, job_dir: &str) -> Result<Vec<CheckpointId>> {
+    let names = store.list(job_dir)?;
+    let mut ids: Vec<CheckpointId> = names.iter().filter_map(|name| parse_directory(name)).collect();
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+/// The job's complete checkpoints before `id` whose manifests can be read and whose files are there, newest first.
+pub(super) fn usable_below(store: &dyn StoreBackend, job_dir: &str, record: &JobRecord, id: CheckpointId) -> Vec<CheckpointId> {
+    let mut older = directories(store, job_dir).unwrap_or_default();
+    older.retain(|other| *other < id && read_manifest(store, job_dir, record, *other).is_ok());
+    older.reverse();
+    older
 }
 
 fn operator_entry(operator: &OperatorSnapshot) -> OperatorEntry {
@@ -264,11 +316,11 @@ fn operator_entry(operator: &OperatorSnapshot) -> OperatorEntry {
     }
 }
 
-fn directory_name(id: CheckpointId) -> String {
+pub(super) fn directory_name(id: CheckpointId) -> String {
     format!("chk-{id}")
 }
 
-fn parse_directory(name: &str) -> Option<CheckpointId> {
+pub(super) fn parse_directory(name: &str) -> Option<CheckpointId> {
     let id = name.strip_prefix("chk-")?.parse().ok().map(CheckpointId)?;
     (directory_name(id) == name).then_some(id)
 }

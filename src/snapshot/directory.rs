@@ -38,7 +38,7 @@ impl DirectoryStore {
     /// All names in `dir`, those of interrupted writes included.
     fn all_names(&self, dir: &str) -> Result<Vec<String>> {
         match self.names(dir) {
-            Err(error) if is_absent(&error) => Ok(Vec::new()),
+            Err(error) if is_nowhere(&error) => Ok(Vec::new()),
             names => names.map_err(|error| store_error("list", &self.locate(dir), &error, false)),
         }
     }
@@ -71,8 +71,8 @@ impl StoreBackend for DirectoryStore {
     fn size(&self, path: &str) -> Result<Option<u64>> {
         let path = self.locate(path);
         match fs::metadata(&path) {
-            Ok(metadata) => Ok(Some(metadata.len())),
-            Err(error) if is_absent(&error) => Ok(None),
+            Ok(metadata) => Ok((!metadata.is_dir()).then_some(metadata.len())),
+            Err(error) if is_nowhere(&error) => Ok(None),
             Err(error) => Err(store_error("read", &path, &error, false)),
         }
     }
@@ -127,6 +127,11 @@ impl StoreBackend for DirectoryStore {
     fn locate(&self, path: &str) -> PathBuf {
         self.root.join(path)
     }
+}
+
+/// What is looked for is not there: not even its directory, or something else has that name.
+fn is_nowhere(error: &io::Error) -> bool {
+    is_absent(error) || error.kind() == io::ErrorKind::NotADirectory
 }
 
 /// The length of a range that lies within a file of `size` bytes.

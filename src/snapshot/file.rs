@@ -89,6 +89,20 @@ pub(crate) struct FileEntry {
     pub(crate) sections: Vec<Section>,
 }
 
+/// Whose entries a section holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SectionOf<'a> {
+    /// The operator.
+    pub(crate) operator: &'a Uid,
+    /// The state's name.
+    pub(crate) state: &'a str,
+    /// The operator instance.
+    pub(crate) part: u32,
+}
+
+/// Takes entries that are to be written, as a section of their own.
+pub(crate) type EmitSection<'a> = dyn FnMut(SectionOf<'_>, &Block) -> Result<(), BoxError> + 'a;
+
 /// The views of one operator of a task.
 #[derive(Debug)]
 pub(super) struct OperatorViews<'a> {
@@ -106,13 +120,27 @@ pub(super) fn write_snapshot<'a>(
     header: &SnapshotHeader,
     operators: impl Iterator<Item = OperatorViews<'a>>,
 ) -> Result<FileEntry, BoxError> {
-    let mut writer = SnapshotWriter { out, at: 0, part: header.task.index, sections: Vec::new(), head: Vec::new() };
-    writer.append(&seal(SNAPSHOT_FORMAT, header)?)?;
+    let mut writer = SnapshotWriter::begin(out, header)?;
     for operator in operators {
         for view in operator.views {
             writer.view(operator.uid, &**view)?;
         }
     }
+    writer.finish(name)
+}
+
+/// The same with the sections that `fill` hands out.
+///
+/// # Errors
+/// Where `out` or `fill` fails.
+pub(super) fn write_sections(
+    out: &mut dyn Write,
+    name: String,
+    header: &SnapshotHeader,
+    fill: &mut dyn FnMut(&mut EmitSection<'_>) -> Result<(), BoxError>,
+) -> Result<FileEntry, BoxError> {
+    let mut writer = SnapshotWriter::begin(out, header)?;
+    fill(&mut |of, block| writer.section(of, block))?;
     writer.finish(name)
 }
 
@@ -124,7 +152,13 @@ struct SnapshotWriter<'a> {
     head: Vec<u8>,
 }
 
-impl SnapshotWriter<'_> {
+impl<'a> SnapshotWriter<'a> {
+    fn begin(out: &'a mut dyn Write, header: &SnapshotHeader) -> Result<Self, BoxError> {
+        let mut writer = SnapshotWriter { out, at: 0, part: header.task.index, sections: Vec::new(), head: Vec::new() };
+        writer.append(&seal(SNAPSHOT_FORMAT, header)?)?;
+        Ok(writer)
+    }
+
     fn append(&mut self, bytes: &[u8]) -> Result<(), BoxError> {
         self.out.write_all(bytes)?;
         self.at += bytes.len() as u64;
@@ -133,8 +167,9 @@ impl SnapshotWriter<'_> {
 
     fn view(&mut self, uid: &Uid, view: &dyn StateView) -> Result<(), BoxError> {
         let state = &view.descriptor().name;
+        let of = SectionOf { operator: uid, state, part: self.part };
         let mut failed_write = None;
-        let result = view.write(&mut |block| match self.section(uid, state, block) {
+        let result = view.write(&mut |block| match self.section(of, block) {
             Ok(()) => Ok(()),
             Err(error) => {
                 failed_write = Some(error);
@@ -148,18 +183,18 @@ impl SnapshotWriter<'_> {
         }
     }
 
-    fn section(&mut self, uid: &Uid, state: &str, block: &Block) -> Result<(), BoxError> {
+    fn section(&mut self, of: SectionOf<'_>, block: &Block) -> Result<(), BoxError> {
         if block.entries == 0 {
             return Ok(());
         }
         let crc = crc32c::crc32c(&block.bytes);
-        self.encode_head(uid, state, block, crc)?;
+        self.encode_head(of, block, crc)?;
         let head_crc = crc32c::crc32c(&self.head);
         let section = Section {
-            operator: uid.clone(),
-            state: state.into(),
+            operator: of.operator.clone(),
+            state: of.state.into(),
             group: block.group,
-            part: self.part,
+            part: of.part,
             entries: block.entries,
             offset: self.at,
             length: (self.head.len() + block.bytes.len()) as u64,
@@ -173,14 +208,15 @@ impl SnapshotWriter<'_> {
     }
 
     /// Prepares the section's map, and the marker and length of its `bin`.
-    fn encode_head(&mut self, uid: &Uid, state: &str, block: &Block, crc32c: u32) -> Result<(), BoxError> {
+    fn encode_head(&mut self, of: SectionOf<'_>, block: &Block, crc32c: u32) -> Result<(), BoxError> {
+        let SectionOf { operator: uid, state, part } = of;
         let length = u32::try_from(block.bytes.len())
             .map_err(|_| format!("operator '{uid}', state '{state}': one entry has more than 4 GiB, which no file can hold"))?;
         let head = SectionHead {
             operator: uid.clone(),
             state: state.into(),
             group: block.group,
-            part: self.part,
+            part,
             entries: block.entries,
             codec: CODEC_NONE.into(),
             raw_bytes: u64::from(length),

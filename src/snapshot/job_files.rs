@@ -67,6 +67,12 @@ impl JobRecord {
         KeyGroups::new(self.max_parallelism)
     }
 
+    /// Whether keys fall into the same key groups as in another job.
+    pub(crate) fn keys_lie_as_in(&self, other: &JobRecord) -> bool {
+        let place = |record: &JobRecord| (record.hash_algorithm.clone(), record.hash_seed, record.max_parallelism);
+        place(self) == place(other)
+    }
+
     /// Refuses a parallelism above the stored maximum.
     ///
     /// # Errors
@@ -132,6 +138,13 @@ pub(super) struct Finished {
     checkpoint: CheckpointId,
 }
 
+impl Finished {
+    /// The final checkpoint.
+    pub(super) fn checkpoint(&self) -> CheckpointId {
+        self.checkpoint
+    }
+}
+
 /// The files of one job. Holds the job's lock until it is dropped.
 #[derive(Debug)]
 pub(crate) struct JobStore {
@@ -160,6 +173,18 @@ impl JobStore {
         };
         record.check(job, options, &store.locate(&path))?;
         Ok(JobStore { store, record, _lock: lock })
+    }
+
+    /// The same for a job that has been started before; `None`, and nothing is written, where it has not.
+    ///
+    /// # Errors
+    /// Those of [`JobStore::open`].
+    pub(crate) fn open_existing(store: Arc<dyn StoreBackend>, job: &str) -> Result<Option<JobStore>> {
+        check_name(job)?;
+        if store.size(&format!("{job}/job"))?.is_none() && store.list(job)?.is_empty() {
+            return Ok(None);
+        }
+        JobStore::open(store, job, &JobOptions::default()).map(Some)
     }
 
     /// What is fixed at the job's first start.

@@ -17,7 +17,8 @@ use crate::time::Timestamp;
 /// Whose checkpoint it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum CheckpointKind {
+#[non_exhaustive]
+pub enum CheckpointKind {
     /// The job's: it is deleted when newer ones have taken its place.
     Checkpoint,
     /// The user's: it is never deleted by the job.

@@ -236,7 +236,8 @@ impl StoreBackend for MemoryStore {
     fn list(&self, dir: &str) -> Result<Vec<String>> {
         self.may_fail(CallKind::List, "list", dir)?;
         let images = self.images();
-        let inside = images.live.keys().filter_map(|path| path.strip_prefix(dir)?.strip_prefix('/'));
+        let below = |path| if dir.is_empty() { Some(path) } else { str::strip_prefix(path, dir)?.strip_prefix('/') };
+        let inside = images.live.keys().filter_map(|path| below(path.as_str()));
         let mut names: Vec<String> = inside.map(|path| path.split('/').next().unwrap_or(path).to_string()).collect();
         names.retain(|name| !name.ends_with(TEMP_SUFFIX));
         names.dedup();

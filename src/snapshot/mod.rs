@@ -20,6 +20,7 @@ mod reader;
 mod restore;
 mod sealed;
 mod store;
+mod unlocked;
 
 #[cfg(test)]
 mod tests;
@@ -27,10 +28,13 @@ mod tests;
 pub(crate) use checkpoints::{OperatorSnapshot, TaskSnapshot};
 pub(crate) use copies::restored_from_views;
 pub(crate) use directory::DirectoryStore;
+pub(crate) use file::{EmitSection, FileEntry, Section, SectionOf};
 pub(crate) use job_files::{JobOptions, JobStore};
-pub(crate) use manifest::{CheckpointKind, CheckpointNote, Manifest, OperatorEntry, TaskEntry};
+pub use manifest::CheckpointKind;
+pub(crate) use manifest::{CheckpointNote, Manifest, OperatorEntry, OperatorManifest, Part, TaskEntry};
 pub(crate) use memory::MemoryStore;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use memory::{Call, CallKind, Fault};
 pub(crate) use restore::{RestoredOperator, Share, deal_blocks};
 pub use store::{Put, StoreBackend, StoreLock, WriteFn};
+pub(crate) use unlocked::{CheckpointDir, FoundDir, JobDir, SectionReader};

@@ -16,6 +16,7 @@ use super::job_files::JobStore;
 use super::manifest::{Manifest, OperatorManifest};
 use super::reader::SnapshotReader;
 use super::sealed::corrupt;
+use super::store::StoreBackend;
 use crate::codec::Reader;
 use crate::error::{BoxError, Error, Result};
 use crate::ids::{CheckpointId, Uid};
@@ -125,19 +126,27 @@ impl JobStore {
         Ok(RestoredStates { states: states.into_iter().map(kept).collect() })
     }
 
-    /// Opens a snapshot file, and checks that it is the one that the manifest means.
     fn open_file(&self, manifest: &Manifest, file: &FileEntry) -> Result<SnapshotReader<'_>> {
-        let path = self.checkpoint_path(manifest.id(), &file.name);
-        let located = self.store.locate(&path);
-        let reader = SnapshotReader::open(&*self.store, path)?;
-        let header = reader.header();
-        let same = reader.size() == file.bytes
-            && reader.index_crc32c() == file.index_crc32c
-            && reader.sections() == file.sections
-            && header.checkpoint == manifest.id()
-            && header.job == manifest.job.job;
-        if same { Ok(reader) } else { Err(corrupt(&located, "it is not the file that the manifest means".into())) }
+        open_file(&*self.store, self.checkpoint_path(manifest.id(), &file.name), manifest, file)
     }
+}
+
+/// Opens a snapshot file, and checks that it is the one that the manifest means.
+pub(super) fn open_file<'a>(
+    store: &'a dyn StoreBackend,
+    path: String,
+    manifest: &Manifest,
+    file: &FileEntry,
+) -> Result<SnapshotReader<'a>> {
+    let located = store.locate(&path);
+    let reader = SnapshotReader::open(store, path)?;
+    let header = reader.header();
+    let same = reader.size() == file.bytes
+        && reader.index_crc32c() == file.index_crc32c
+        && reader.sections() == file.sections
+        && header.checkpoint == manifest.id()
+        && header.job == manifest.job.job;
+    if same { Ok(reader) } else { Err(corrupt(&located, "it is not the file that the manifest means".into())) }
 }
 
 /// The part of a section that an instance gets.

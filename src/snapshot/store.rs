@@ -105,7 +105,8 @@ pub enum Put {
 ///
 ///     fn list(&self, dir: &str) -> Result<Vec<String>> {
 ///         let files = self.files.lock().unwrap();
-///         let inside = files.keys().filter_map(|path| path.strip_prefix(dir)?.strip_prefix('/'));
+///         let below = |path| if dir.is_empty() { Some(path) } else { str::strip_prefix(path, dir)?.strip_prefix('/') };
+///         let inside = files.keys().filter_map(|path| below(path.as_str()));
 ///         let names: BTreeSet<&str> = inside.filter_map(|rest| rest.split('/').next()).collect();
 ///         Ok(names.into_iter().map(str::to_owned).collect())
 ///     }
@@ -155,7 +156,7 @@ pub trait StoreBackend: Send + Sync + Debug {
     /// file.
     fn read(&self, path: &str, range: Range<u64>) -> Result<Vec<u8>>;
 
-    /// The names of the files and directories that lie directly in `dir`, each once, without those of interrupted writes; none
+    /// The names of the files and directories that lie directly in `dir`, or in the root where it is empty, each once, without those of interrupted writes; none
     /// where there is no such directory. Whether a directory in which no file is left is named is up to the store.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("plan", &["plan"]),
     ("actors", &["executor", "actor"]),
     ("the job", &["job"]),
-    ("front", &["connector", "api", "testing", "dashboard", "bin"]),
+    ("front", &["connector", "api", "stored", "testing", "dashboard", "bin"]),
 ];
 
 /// Foreign crates, and the rooms where they may be used.
@@ -32,6 +32,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("hashbrown", &["state"]),
     ("crc32c", &["snapshot", "connector"]),
     ("object_store", &["snapshot"]),
+    ("clap", &["bin"]),
+    ("serde_json", &["bin"]),
     ("csv", &["connector"]),
     ("flate2", &["connector"]),
     ("glob", &["connector"]),

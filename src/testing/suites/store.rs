@@ -211,6 +211,10 @@ impl StoreBench<'_> {
         lists(LISTS, "dir", &["one", "sub", "two"]);
         lists(LISTS, "dir/sub", &["four", "three"]);
         lists(LISTS, "nowhere", &[]);
+        let root = self.list("");
+        holds(LISTS, root.iter().any(|name| name == ROOM), || {
+            format!("in the root, which is '', there are {root:?} without '{ROOM}'")
+        });
         for _ in 0..2 {
             done("delete", self.store.delete(&path("dir/one")));
             self.sees(DELETES, "dir/one", None);

@@ -38,6 +38,7 @@ enum Flaw {
     ShortIsShort,
     ListsBelow,
     ListsNeighbours,
+    ListsNoRoot,
     DeletesNothing,
     DeletesByPrefix,
     DeletesNeighbours,
@@ -190,6 +191,9 @@ impl StoreBackend for Map {
         }
         let files = self.files.lock().unwrap();
         let inside = files.keys().filter_map(|path| {
+            if dir.is_empty() && self.flaw != Flaw::ListsNoRoot {
+                return Some(path.as_str());
+            }
             let rest = path.strip_prefix(dir)?;
             if self.flaw == Flaw::ListsNeighbours { Some(rest.trim_start_matches('/')) } else { rest.strip_prefix('/') }
         });
@@ -266,6 +270,7 @@ fn every_flaw_of_a_store_is_caught_by_its_rule() {
         (Flaw::ShortIsShort, short),
         (Flaw::ListsBelow, lists),
         (Flaw::ListsNeighbours, lists),
+        (Flaw::ListsNoRoot, lists),
         (Flaw::DeletesNothing, deletes),
         (Flaw::DeletesByPrefix, deletes),
         (
