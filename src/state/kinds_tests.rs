@@ -105,7 +105,7 @@ fn c4_a_list_keeps_order_and_duplicates_and_leaves_nothing_when_it_is_empty() {
         of(&mut states, &1).list(list).set([1, 2]);
         assert_eq!(elements(&mut states, list, 1), [1, 2]);
         empty(&mut of(&mut states, &1).list(list));
-        assert_eq!(elements(&mut states, list, 1), []);
+        assert_eq!(elements(&mut states, list, 1), [0u64; 0]);
         assert_eq!(entries(&mut states, "list"), 0);
     }
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::error::Error;
 
 fn described(name: &str, kind: StateKind) -> StateDescriptor {
-    StateDescriptor { name: name.into(), kind, version: 1 }
+    StateDescriptor::new(name, kind, 1)
 }
 
 /// What a checkpoint keeps of these states: as views, or as the blocks of a file.

@@ -189,7 +189,7 @@ impl StateWriter {
         state: &str,
         entries: impl IntoIterator<Item = (K, V)>,
     ) -> Result<u64> {
-        let of = self.write_whole(operator, state, StateKind::Value)?;
+        let of = self.write_whole(operator, StateDescriptor::new(state, StateKind::Value, VERSION).keyed_by::<K>())?;
         let (places, mut entries, mut count) = (self.places, Some(entries.into_iter()), 0);
         self.write_file(&mut |emit| {
             let (mut grouped, mut scratch, mut seen) = (Grouped::default(), Vec::new(), HashSet::new());
@@ -223,7 +223,7 @@ impl StateWriter {
             encode(&item, &mut bytes).map_err(|error| unwritable(&error))?;
             encoded.push(bytes);
         }
-        let (uid, name) = self.write_whole(operator, state, StateKind::List)?;
+        let (uid, name) = self.write_whole(operator, StateDescriptor::new(state, StateKind::List, VERSION))?;
         let parallelism = self.operators.get(&uid).map_or(1, |operator| operator.parallelism.max(1));
         let count = encoded.len() as u64;
         let share = encoded.len().div_ceil(parallelism as usize).max(1);
@@ -305,9 +305,9 @@ impl StateWriter {
     }
 
     /// Sees that a state may be written whole. It counts as written when its file is there, so that an error changes nothing.
-    fn write_whole(&mut self, operator: &str, state: &str, kind: StateKind) -> Result<(Uid, String)> {
-        self.describe(operator, state, kind)?;
-        let of = (Uid::new(operator), state.to_owned());
+    fn write_whole(&mut self, operator: &str, descriptor: StateDescriptor) -> Result<(Uid, String)> {
+        let (of, state) = ((Uid::new(operator), descriptor.name.clone()), descriptor.name.clone());
+        self.describe(operator, descriptor)?;
         if self.not_copied.get(&of) == Some(&Fate::WrittenWhole) || self.edits.contains_key(&of) {
             return Err(refused(
                 format!("the state '{state}' of operator '{operator}' is written more than once"),
@@ -318,7 +318,7 @@ impl StateWriter {
     }
 
     fn edits_of<K: Key>(&mut self, operator: &str, state: &str) -> Result<&mut Edits> {
-        self.describe(operator, state, StateKind::Value)?;
+        self.describe(operator, StateDescriptor::new(state, StateKind::Value, VERSION).keyed_by::<K>())?;
         let of = (Uid::new(operator), state.to_owned());
         if self.not_copied.get(&of) == Some(&Fate::WrittenWhole) {
             return Err(refused(
@@ -329,8 +329,9 @@ impl StateWriter {
         Ok(self.edits.entry(of).or_insert_with(Edits::of_keys::<K>))
     }
 
-    /// Sees that the operator has the state, and that it is of this kind.
-    fn describe(&mut self, operator: &str, state: &str, kind: StateKind) -> Result<()> {
+    /// Sees that the operator has the state, and that it is kept so.
+    fn describe(&mut self, operator: &str, written: StateDescriptor) -> Result<()> {
+        let state = &*written.name;
         if state == TIMERS || state.is_empty() || operator.is_empty() {
             return Err(refused(
                 format!("the state '{state}' of operator '{operator}' cannot be written"),
@@ -344,15 +345,23 @@ impl StateWriter {
             states: Vec::new(),
         });
         match entry.states.iter().find(|known| known.name == state) {
-            None => entry.states.push(StateDescriptor { name: state.into(), kind, version: VERSION }),
-            Some(known) if known.kind == kind && known.version == VERSION => {}
+            None => entry.states.push(written),
+            Some(known) if known.stamped => {
+                return Err(refused(
+                    format!(
+                        "the values of the state '{state}' of operator '{operator}' are kept with their times, because they expire"
+                    ),
+                    "drop the state first with drop_state, and write it whole: its values live from the next start on",
+                ));
+            }
+            Some(known) if (known.kind, known.version) == (written.kind, written.version) => known.expect(&written)?,
             Some(known) => {
                 let (kept, version) = (kind_name(known.kind), known.version);
                 return Err(refused(
                     format!(
                         "the state '{state}' of operator '{operator}' is kept as '{kept}' in version {version}, and is written as '{}' in \
                          version {VERSION}",
-                        kind_name(kind)
+                        kind_name(written.kind)
                     ),
                     "write it as it is kept, or drop it first with drop_state",
                 ));
