@@ -274,11 +274,14 @@ fn a_timer_that_nobody_handles_is_an_error_that_says_so() {
 }
 
 #[test]
-fn a_state_is_registered_once() {
-    let twice: InOpen = |ctx| ctx.value::<u64>("count").map(drop).map_err(Into::into);
-    let setup = Setup { in_open: Some(twice), ..Setup::default() };
+fn c9_a_name_is_one_state_of_one_kind() {
+    let again: InOpen = |ctx| ctx.value::<u64>("count").map(drop).map_err(Into::into);
+    assert!(Script::open(Setup { in_open: Some(again), ..Setup::default() }, &Log::default()).is_ok(), "it is the same state");
+    let other: InOpen = |ctx| ctx.list::<u64>("count").map(drop).map_err(Into::into);
+    let setup = Setup { in_open: Some(other), ..Setup::default() };
     let error = Script::open(setup, &Log::default()).err().unwrap().to_string();
-    assert!(error.contains("registers the state 'count' twice; give each of its states its own name"), "{error}");
+    assert!(error.contains("'count' is registered as Value, and was registered as KeyedList before"), "{error}");
+    assert!(error.contains("give each state of an operator its own name"), "{error}");
     let reserved: InOpen = |ctx| ctx.value::<u64>("timers").map(drop).map_err(Into::into);
     let setup = Setup { in_open: Some(reserved), ..Setup::default() };
     assert!(Script::open(setup, &Log::default()).err().unwrap().to_string().contains("no state may be called 'timers'"));

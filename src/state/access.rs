@@ -146,6 +146,7 @@ impl<K: Key> KeyState<'_, K> {
     #[track_caller]
     fn written_with<S: Single>(&mut self, state: S) -> (At<'_, K, Stamped<S::Value>>, Lapse, &S::With) {
         let (hash, key, now) = (self.hash, self.key, self.states.now);
+        self.states.read.set(true);
         let found = self.states.state_mut::<Expiring<K, Stamped<S::Value>, S::With>>(state.index(), &state);
         let lapse = found.write(now);
         let Expiring { table, copies, with, .. } = found;
@@ -217,9 +218,8 @@ fn read<'a, K: Key, S: Single>(handle: S, state: &'a KeyState<'_, K>) -> Option<
 fn read_expiring<'a, K: Key, S: Single>(handle: S, state: &'a KeyState<'_, K>) -> Option<(&'a S::Value, &'a S::With)> {
     let found = state.states.state::<Expiring<K, Stamped<S::Value>, S::With>>(handle.index(), &handle);
     state.states.read.set(true);
+    let (lapse, seen) = (found.ttl.at(state.states.now), found.reads.all());
     let Stamped(at, value) = found.table.get(state.hash, state.key)?;
-    let lapse = found.ttl.at(state.states.now);
-    let seen = found.reads.all();
     lapse.shows(*at, seen).then_some((value, &found.with))
 }
 

@@ -15,7 +15,7 @@ use crate::key::{Key, KeyHasher};
 use super::handles::MapState;
 use super::key_list::Either;
 use super::of_key::KeyState;
-use super::pieces::Pieces;
+use super::pieces::{Entry, Pieces};
 use super::register::Stored;
 use super::registered::{At, Expiring, Lasting, Reads};
 use super::ttl::{Lapse, Stamped};
@@ -279,8 +279,9 @@ impl<K: Key, UK: Key, UV: Stored> Fading<'_, K, UK, UV> {
     /// The entries that a read finds.
     fn shown(&self) -> impl Iterator<Item = (&UK, &UV)> {
         let (lapse, seen) = (self.lapse, self.reads.all());
-        let all = self.at.get().into_iter().flat_map(Pieces::iter);
-        all.filter(move |(_, value)| lapse.shows(value.0, seen)).map(|(key, value)| (key, &value.1))
+        let all = self.at.get().into_iter().flat_map(Pieces::entries);
+        let shown = move |entry: &&Entry<UK, Stamped<UV>>| lapse.shows(entry.value.0, seen || self.reads.has(entry.hash));
+        all.filter(shown).map(|entry| (&entry.key, &entry.value.1))
     }
 }
 

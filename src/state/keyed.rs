@@ -27,7 +27,7 @@ pub(crate) struct KeyedState<K: 'static> {
     pub(super) hasher: KeyHasher<K>,
     /// The wall time of the task's step.
     pub(super) now: Timestamp,
-    /// The callback that is under way has read a state that expires.
+    /// The callback that is under way has accessed a state that expires.
     pub(super) read: Cell<bool>,
 }
 
@@ -61,7 +61,7 @@ impl<K: 'static> KeyedState<K> {
         self.states.iter().map(|state| state.copies()).sum()
     }
 
-    /// A callback for this key is over: what it read is acted upon.
+    /// A callback for this key is over: what it read of states that expire is acted upon.
     #[inline(never)]
     pub(super) fn settle(&mut self, hash: u64, key: &K) {
         self.read.set(false);

@@ -42,8 +42,8 @@ enum Node<UK, UV> {
 }
 
 #[derive(Clone)]
-pub(super) struct Entry<UK, UV> {
-    hash: u64,
+pub(crate) struct Entry<UK, UV> {
+    pub(super) hash: u64,
     pub(super) key: UK,
     pub(super) value: UV,
 }
@@ -96,7 +96,12 @@ impl<UK, UV> Pieces<UK, UV> {
     }
 
     /// The entries, in the order of their hashes.
-    pub(super) fn iter(&self) -> Iter<'_, UK, UV> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&UK, &UV)> {
+        self.entries().map(|entry| (&entry.key, &entry.value))
+    }
+
+    /// The same, with their hashes.
+    pub(super) fn entries(&self) -> Iter<'_, UK, UV> {
         let mut iter = Iter { left: self.0.len, ways: Vec::new(), piece: [].iter() };
         iter.enter(&self.0.root);
         iter
@@ -144,14 +149,11 @@ impl<UK, UV> Pieces<UK, UV> {
 }
 
 impl<UK: Clone, UV: Clone> Pieces<UK, UV> {
-    /// The value of a key, to be changed. A key that is not there copies nothing.
+    /// The value of a key, to be changed. A key that is not there may copy its piece.
     pub(super) fn get_mut<Q: Eq + ?Sized>(&mut self, hash: u64, key: &Q, copies: &mut u64) -> Option<&mut UV>
     where
         UK: Borrow<Q>,
     {
-        if Arc::strong_count(&self.0) > 1 {
-            self.get(hash, key)?;
-        }
         let piece = self.piece_mut(hash, copies);
         let at = place(piece, hash, key).ok()?;
         piece.get_mut(at).map(|entry| &mut entry.value)
@@ -379,13 +381,13 @@ impl<'a, UK, UV> Iter<'a, UK, UV> {
 }
 
 impl<'a, UK, UV> Iterator for Iter<'a, UK, UV> {
-    type Item = (&'a UK, &'a UV);
+    type Item = &'a Entry<UK, UV>;
 
-    fn next(&mut self) -> Option<(&'a UK, &'a UV)> {
+    fn next(&mut self) -> Option<&'a Entry<UK, UV>> {
         loop {
             if let Some(entry) = self.piece.next() {
                 self.left -= 1;
-                return Some((&entry.key, &entry.value));
+                return Some(entry);
             }
             match self.ways.last_mut()?.next() {
                 Some(child) => self.enter(child),

@@ -32,7 +32,7 @@ pub(super) trait Registered<K>: Any + Send {
         None
     }
 
-    /// A callback for this key is over, and may have read what expires.
+    /// A callback for this key is over, and may have accessed what expires: a little is cleaned up then.
     fn settle(&mut self, _hash: u64, _key: &K, _now: Timestamp) {}
 
     /// Looks at so many places for what has expired, if it is time for that; false where there was nothing to do.
@@ -116,9 +116,11 @@ pub(crate) enum Extent {
     All,
 }
 
-/// What a callback has read of one key, until it is acted upon when the callback is over.
+/// What a callback has done with what one key has, until it is acted upon when the callback is over.
 #[derive(Default)]
 pub(super) struct Reads {
+    /// The state was accessed at all.
+    touched: Cell<bool>,
     extent: Cell<Extent>,
     /// The hashes of the entries of a map, where it is some of them. Room that is kept.
     hashes: RefCell<Vec<u64>>,
@@ -127,7 +129,13 @@ pub(super) struct Reads {
 impl Reads {
     /// All of it is read; true where that is so already.
     pub(super) fn all(&self) -> bool {
+        self.touched.set(true);
         self.extent.replace(Extent::All) == Extent::All
+    }
+
+    /// Whether the entry under this hash was read by itself.
+    pub(super) fn has(&self, hash: u64) -> bool {
+        self.hashes.borrow().contains(&hash)
     }
 
     /// The entry under this hash is read; true where that is so already.
@@ -153,7 +161,7 @@ pub(super) struct Expiring<K, C, F> {
     pub(super) reads: Reads,
 }
 
-/// Places that an access looks at for what has expired.
+/// Places that are looked at for what has expired after a callback that has accessed the state.
 const PLACES_PER_ACCESS: usize = 8;
 
 impl<K: Clone + Eq, C: Expires, F> Expiring<K, C, F> {
@@ -161,12 +169,29 @@ impl<K: Clone + Eq, C: Expires, F> Expiring<K, C, F> {
         self.ttl.at(now)
     }
 
-    /// Notes that something is written now, and cleans up a little.
+    /// Notes that something is written now, or may be.
     pub(super) fn write(&mut self, now: Timestamp) -> Lapse {
         let lapse = self.lapse(now);
         self.sweeper.wrote(lapse);
-        self.sweep_some(PLACES_PER_ACCESS, lapse);
+        self.reads.touched.set(true);
         lapse
+    }
+
+    /// Acts upon what was read of a key.
+    fn settle_reads(&mut self, (hash, key): (u64, &K), lapse: Lapse) {
+        let extent = self.reads.extent.take();
+        if extent == Extent::Nothing {
+            return;
+        }
+        let Expiring { table, copies, reads, .. } = self;
+        let hashes = reads.hashes.get_mut();
+        if table.get(hash, key).is_some_and(|content| content.has_to_settle(lapse))
+            && let Some(content) = table.get_mut(hash, key)
+            && content.settle((extent, hashes), lapse, copies)
+        {
+            table.remove(hash, key);
+        }
+        hashes.clear();
     }
 
     fn sweep_some(&mut self, places: usize, lapse: Lapse) -> bool {
@@ -197,21 +222,11 @@ where
     }
 
     fn settle(&mut self, hash: u64, key: &K, now: Timestamp) {
-        let extent = self.reads.extent.take();
-        if extent == Extent::Nothing {
-            return;
+        if self.reads.touched.take() {
+            let lapse = self.lapse(now);
+            self.settle_reads((hash, key), lapse);
+            self.sweep_some(PLACES_PER_ACCESS, lapse);
         }
-        let lapse = self.lapse(now);
-        self.sweep_some(PLACES_PER_ACCESS, lapse);
-        let Expiring { table, copies, reads, .. } = self;
-        let hashes = reads.hashes.get_mut();
-        if table.get(hash, key).is_some_and(|content| content.has_to_settle(lapse))
-            && let Some(content) = table.get_mut(hash, key)
-            && content.settle((extent, hashes), lapse, copies)
-        {
-            table.remove(hash, key);
-        }
-        hashes.clear();
     }
 
     fn sweep(&mut self, places: usize, now: Timestamp) -> bool {

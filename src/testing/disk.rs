@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::de::DeserializeOwned;
 
 use super::armed::Armed;
+use super::disk_entries::entries_of;
 use super::fault::Fault;
 use super::plan::{Calamity, Fate, FaultPlan};
 use super::process::Process;
@@ -215,7 +216,8 @@ impl Disk {
         self.files.crash();
     }
 
-    /// What the latest checkpoint of a job holds: its id, and the encoded entries of each state by its operator's uid and name.
+    /// What the latest checkpoint of a job holds: its id, and the encoded entries of each state by its operator's uid and name. States
+    /// whose entries expire are left out: what is in them depends on the clock, and so on the faults.
     ///
     /// # Errors
     /// Where the job's files cannot be read, or the job runs.
@@ -225,10 +227,13 @@ impl Disk {
         let mut found = DiskState::new();
         for uid in latest.operators.keys() {
             let Some(operator) = store.load_operator(&latest, uid, Share { index: 0, parallelism: 1 })? else { continue };
-            for (name, (_, kept)) in operator.states.states {
+            for (name, (descriptor, kept)) in operator.states.states {
+                if descriptor.stamped {
+                    continue;
+                }
                 let blocks = kept.into_blocks().map_err(|error| Error::Engine(format!("state '{name}': {error}")))?;
                 let entries: &mut BTreeSet<Vec<u8>> = found.entry((uid.to_string(), name)).or_default();
-                entries.extend(blocks.iter().flat_map(|block| entries_of(&block.bytes, block.entries)));
+                entries.extend(blocks.iter().flat_map(|block| entries_of(descriptor.kind, block)));
             }
         }
         Ok(Some((latest.id(), found)))
@@ -279,20 +284,6 @@ fn decoded<T>(blocks: &[Vec<u8>], read: impl Fn(&mut Reader<'_>) -> Result<T, Bo
 
 /// The entries of states, by operator and state.
 pub type DiskState = BTreeMap<(String, String), BTreeSet<Vec<u8>>>;
-
-/// Cuts a block into its entries; what cannot be cut is one.
-fn entries_of(bytes: &[u8], entries: u64) -> Vec<Vec<u8>> {
-    let mut values = Vec::new();
-    let mut reader = Reader::new(bytes);
-    while let Ok(value) = reader.skip() {
-        if value.is_empty() {
-            break;
-        }
-        values.push(value.to_vec());
-    }
-    let each = values.len() / usize::try_from(entries).unwrap_or(1).max(1);
-    values.chunks(each.max(1)).map(<[Vec<u8>]>::concat).collect()
-}
 
 impl Shared {
     /// A fault of the plan, or what a dead process's call comes to.

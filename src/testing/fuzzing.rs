@@ -12,9 +12,11 @@ use crate::error::Result;
 use crate::ids::KeyGroup;
 use crate::key::KeyGroups;
 use crate::snapshot::{Share, deal_blocks, probe};
-use crate::state::{Block, KeyHasher, KeyedTable, ListView, MarkedTables, RestoredStates, StateDescriptor, StateKind, StateView};
-use crate::state::{TIMERS, Timers, read_list, read_table};
-use crate::time::Timestamp;
+use crate::state::{
+    Block, KeyHasher, KeyState, KeyedState, KeyedTable, ListView, MarkedTables, RestoredStates, StateDescriptor, StateKind,
+    StateView, TIMERS, Timers, Ttl, read_list, read_table,
+};
+use crate::time::{Timestamp, millis};
 use crate::timer::{TimeDomain, Timer};
 
 /// The name of the state as which a block is read.
@@ -83,6 +85,7 @@ pub fn blocks(bytes: &[u8]) {
     drop(read_list::<(String, u64)>(STATE, Some((described(STATE, StateKind::List), stored.clone().into()))));
     drop(restore_timers(stored.clone()));
     drop(restore_panes(stored.clone()));
+    restore_kinds(&stored);
     for index in 0..3 {
         drop(deal_blocks(&stored, Share { index, parallelism: 3 }));
     }
@@ -126,6 +129,26 @@ fn restore_panes(stored: Vec<Block>) -> Result<u64> {
     Ok(panes)
 }
 
+/// Restores lists, maps and what was reduced, with times and without, as what they are and with a time to live that is new or gone.
+fn restore_kinds(stored: &[Block]) {
+    for (kind, stamped) in
+        [StateKind::KeyedList, StateKind::Map, StateKind::Reducing].into_iter().flat_map(|kind| [(kind, false), (kind, true)])
+    {
+        for ttl in [None, Some(Ttl::of(millis(10)))] {
+            let descriptor = StateDescriptor { stamped, ..described(STATE, kind) };
+            let mut restored = RestoredStates::default();
+            restored.states.insert(STATE.into(), (descriptor, stored.to_vec().into()));
+            let mut states = KeyedState::<u64>::new(ONE_GROUP, 0..1, hasher(), restored);
+            let registering = states.at(Timestamp::from_millis(0)).register(STATE, ttl);
+            match kind {
+                StateKind::KeyedList => drop(registering.list::<Option<i64>>()),
+                StateKind::Map => drop(registering.map::<String, u64>()),
+                _ => drop(registering.reducing(Box::new(|a: &String, _| a.clone()))),
+            }
+        }
+    }
+}
+
 /// Bytes as the engine writes them, each with the name of its target: where a fuzzer begins.
 ///
 /// # Panics
@@ -160,12 +183,32 @@ fn views() -> Vec<Arc<dyn StateView>> {
         }
     }
     let window = (Timestamp::from_millis(0), Timestamp::from_millis(1000));
-    vec![
+    let kinds = [None, Some(Ttl::of(millis(10)))].into_iter().flat_map(kinds);
+    let mut views: Vec<Arc<dyn StateView>> = vec![
         Arc::new(counts.view().described(described("count", StateKind::Value))),
         MarkedTables::<u64>::new("panes", ONE_GROUP, 0..1, hash.clone()).view(vec![(window, panes.view())]),
         timers.view(),
         Arc::new(ListView::new("splits", vec![("a".to_owned(), 1u64), ("b".to_owned(), 2)])),
-    ]
+    ];
+    views.extend(kinds);
+    views
+}
+
+/// Views of a list and of a map for each of a few keys.
+fn kinds(ttl: Option<Ttl>) -> Vec<Arc<dyn StateView>> {
+    let hash = hasher::<u64>();
+    let mut states = KeyedState::<u64>::new(ONE_GROUP, 0..1, hash.clone(), RestoredStates::default());
+    let name = |kind: &str| format!("{kind}{}", if ttl.is_some() { " that expires" } else { "" });
+    states.at(Timestamp::from_millis(0));
+    let list = states.register(&name("list"), ttl).list::<Option<i64>>();
+    let map = states.register(&name("map"), ttl).map::<String, u64>();
+    let (Ok(list), Ok(map)) = (list, map) else { panic!("nothing is restored") };
+    for key in 0..20 {
+        let mut state = KeyState::new(&mut states, hash(&key), &key);
+        state.list(list).extend((0..key as i64).map(Some));
+        state.map(map).insert(key.to_string(), key);
+    }
+    states.view()
 }
 
 #[cfg(test)]

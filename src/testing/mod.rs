@@ -76,6 +76,7 @@ mod armed;
 mod broker;
 mod clock;
 mod disk;
+mod disk_entries;
 mod exactly_once;
 mod executor;
 mod fault;

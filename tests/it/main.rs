@@ -11,6 +11,7 @@ mod flow;
 mod flows;
 mod harness;
 mod house;
+mod kinds;
 mod main_job;
 mod memory;
 mod newcomer;
