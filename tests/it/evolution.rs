@@ -311,19 +311,21 @@ fn keyed_anew(describe: impl Fn(&Job, bool) -> SinkRef) -> String {
 #[test]
 fn c21_another_type_of_key_is_refused_by_folds_and_windows_too() {
     let sim = Simulation::new(8);
+    let out = sim.sink::<u64>();
     let text = keyed_anew(|job, anew| {
         let numbers = job.source("numbers", numbers(60).endless());
-        let out = sim.sink::<u64>();
+        let out = out.clone();
         match anew {
             false => numbers.key_by(|n| (n % 7) as i32).count().uid("counts").map(|(_, n)| n).sink("out", out),
             true => numbers.key_by(|n| (n % 7) as i64).count().uid("counts").map(|(_, n)| n).sink("out", out),
         }
     });
     assert!(text.contains("operator 'counts'") && text.contains("stored as i32, and the stream is keyed by i64"), "{text}");
+    let out = sim.sink::<u64>();
     let text = keyed_anew(|job, anew| {
         let timed = Watermarks::bounded(millis(1000)).on(|n: &u64| Timestamp::from_millis(*n as i64));
         let numbers = job.source("numbers", numbers(60).endless()).watermarks(timed);
-        let (size, out) = (Tumbling::of(millis(10)), sim.sink::<u64>());
+        let (size, out) = (Tumbling::of(millis(10)), out.clone());
         match anew {
             false => numbers.key_by(|n| (n % 7) as i32).window(size).count().uid("windows").map(|w| w.value).sink("out", out),
             true => numbers.key_by(|n| (n % 7) as i64).window(size).count().uid("windows").map(|w| w.value).sink("out", out),
@@ -359,7 +361,8 @@ fn c21_an_upgrade_is_made_exactly_once_whatever_goes_wrong() {
         assert!(report.finished(), "{report}");
         assert_eq!(report.sink::<String>("out").sorted(), expected(90), "{report}");
         if builds.get() > 1 {
-            let totals: Vec<(u64, Third)> = report.disk().keyed("job", "totals", "total").unwrap();
+            // An instance that had ended is not opened again: its state stays as it is.
+            let Ok(totals) = report.disk().keyed::<u64, Third>("job", "totals", "total") else { continue };
             assert!(totals.iter().all(|(_, total)| total.upgrades.len() <= 1), "{totals:?}");
             upgraded += usize::from(totals.iter().any(|(_, total)| !total.upgrades.is_empty()));
         }
