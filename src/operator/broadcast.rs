@@ -60,7 +60,7 @@ use crate::timer::Timer;
 ///
 /// fn over_the_limit(sales: &Stream<(String, u64)>, limits: &Stream<(String, u64)>) -> Stream<(String, u64)> {
 ///     let sales = sales.key_with(|(shop, amount)| (shop, amount));
-///     sales.connect_broadcast(limits).process("limits", |ctx: &mut BroadcastOpenContext<'_, String>| {
+///     sales.connect_broadcast(limits).process("over the limit", |ctx: &mut BroadcastOpenContext<'_, String>| {
 ///         Ok(Limits { limits: ctx.broadcast_state("limits")?, over: ctx.value("over")? })
 ///     })
 /// }
