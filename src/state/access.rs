@@ -144,7 +144,7 @@ impl<K: Key> KeyState<'_, K> {
     }
 
     #[track_caller]
-    fn written_with<S: Single>(&mut self, state: S) -> (At<'_, K, Stamped<S::Value>>, Lapse, &S::With) {
+    fn written_with<S: Single>(&mut self, state: S) -> Written<'_, K, S> {
         let (hash, key, now) = (self.hash, self.key, self.states.now);
         self.states.read.set(true);
         let found = self.states.state_mut::<Expiring<K, Stamped<S::Value>, S::With>>(state.index(), &state);
@@ -169,6 +169,9 @@ fn live_or_insert_with<'a, K: Key, V: Stored>(at: At<'a, K, Stamped<V>>, lapse: 
     }
     renewed(found, lapse)
 }
+
+/// What a state that expires has for a key, to be written; as of now; and what its accesses need.
+type Written<'a, K, S> = (At<'a, K, Stamped<<S as Single>::Value>>, Lapse, &'a <S as Single>::With);
 
 /// A handle of a state with one value for each key, and what its accesses need.
 trait Single: Copy + std::fmt::Debug {
@@ -274,7 +277,7 @@ impl<A: Aggregate> Readable for AggregatingState<A> {
 
     #[inline]
     #[track_caller]
-    fn read<'a, K: Key>(self, state: &'a KeyState<'_, K>) -> Option<A::Out> {
+    fn read<K: Key>(self, state: &KeyState<'_, K>) -> Option<A::Out> {
         read(self, state).map(|(acc, aggregate)| aggregate.result(acc))
     }
 

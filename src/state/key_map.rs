@@ -229,10 +229,11 @@ fn live<V>(Stamped(at, value): Stamped<V>, lapse: Lapse) -> Option<V> {
     (!lapse.has_expired(at)).then_some(value)
 }
 
-fn remove<K: Key, UK: Key, V: Clone, Q: Eq + ?Sized>(at: &mut At<'_, K, Pieces<UK, V>>, hash: u64, key: &Q) -> Option<V>
-where
-    UK: Borrow<Q>,
-{
+fn remove<K: Key, UK: Key + Borrow<Q>, V: Clone, Q: Eq + ?Sized>(
+    at: &mut At<'_, K, Pieces<UK, V>>,
+    hash: u64,
+    key: &Q,
+) -> Option<V> {
     let (map, copies) = at.get_mut()?;
     let removed = map.remove(hash, key, copies);
     if map.is_empty() {

@@ -1,10 +1,8 @@
-//! Tests of the five kinds of keyed state: one by one, and against plain collections under random operations.
+//! Tests of the five kinds of keyed state, one by one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-
-use proptest::prelude::*;
 
 use super::chunks::{CHUNK, Chunks};
 use super::pieces::{PIECE, Pieces};
@@ -13,21 +11,24 @@ use super::*;
 use crate::error::{Error, Result};
 use crate::key::KeyGroups;
 
-type States = KeyedState<u64>;
+/// All key groups.
+pub(super) const ALL: Range<u16> = 0..4;
 
-fn fresh() -> States {
+pub(super) type States = KeyedState<u64>;
+
+pub(super) fn fresh() -> States {
     states(RestoredStates::default())
 }
 
-fn list(states: &mut States, name: &str) -> Result<ListState<u64>> {
+pub(super) fn list(states: &mut States, name: &str) -> Result<ListState<u64>> {
     states.register(name, None).list()
 }
 
-fn map(states: &mut States, name: &str) -> Result<MapState<String, u64>> {
+pub(super) fn map(states: &mut States, name: &str) -> Result<MapState<String, u64>> {
     states.register(name, None).map()
 }
 
-fn longest(states: &mut States, name: &str) -> Result<ReducingState<String>> {
+pub(super) fn longest(states: &mut States, name: &str) -> Result<ReducingState<String>> {
     states.register(name, None).reducing(Box::new(|a: &String, b| if b.len() > a.len() { b } else { a.clone() }))
 }
 
@@ -53,7 +54,7 @@ pub(super) fn through_files(written: &mut [States], parts: &[Range<u16>]) -> Vec
 
 /// The same, of one instance and read by one.
 pub(super) fn through_file(states: &mut States) -> States {
-    through_files(std::slice::from_mut(states), &[0..4]).remove(0)
+    through_files(std::slice::from_mut(states), &[ALL]).remove(0)
 }
 
 /// What an instance that owns these key groups has kept, as it is taken up from memory.
@@ -301,7 +302,7 @@ fn a_change_to_a_list_of_a_million_elements_that_a_view_holds_copies_one_chunk()
 fn a_change_to_a_map_of_a_million_entries_that_a_view_holds_copies_one_piece() {
     const N: u64 = 1_000_000;
     let (mut pieces, mut copies) = (Pieces::new(), 0);
-    (0..N).for_each(|key| drop(pieces.insert(hash(&key), &key, key, &mut copies)));
+    (0..N).for_each(|key| assert_eq!(pieces.insert(hash(&key), &key, key, &mut copies), None));
     assert_eq!(copies, 0);
     let view = pieces.clone();
     *pieces.get_mut(hash(&7), &7, &mut copies).unwrap() = 70;
@@ -319,7 +320,7 @@ fn a_map_is_gone_through_in_the_same_order_whatever_happened_to_it_before() {
     let keys = || 0..3000u64;
     let made = |keys: &mut dyn Iterator<Item = u64>| {
         let mut pieces = Pieces::new();
-        keys.for_each(|key| drop(pieces.insert(hash(&key), &key, key, &mut 0)));
+        keys.for_each(|key| assert_eq!(pieces.insert(hash(&key), &key, key, &mut 0), None));
         pieces
     };
     let (one, mut other) = (made(&mut keys()), made(&mut keys().chain(5000..9000).collect::<Vec<_>>().into_iter().rev()));
@@ -354,199 +355,4 @@ fn a_segment_that_is_copied_shares_its_lists_and_maps() {
     assert_eq!(address(&mut states), shared, "in a segment that was copied");
     assert_eq!(states.copies() - before, 4 + 96, "four segments, and the tails that were written to");
     drop(view);
-}
-
-#[derive(Clone, Debug)]
-enum Op {
-    Push(u64, u64),
-    Extend(u64, Vec<u64>),
-    Set(u64, Vec<u64>),
-    Take(u64),
-    Keep(u64, u64),
-    Insert(u64, u8, u64),
-    Upsert(u64, u8),
-    Remove(u64, u8),
-    KeepEntries(u64, u64),
-    ClearMap(u64),
-    Add(u64, String),
-    Forget(u64),
-    View,
-    Files(bool),
-    Memory,
-}
-
-fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let key = || 0..5u64;
-    let many = || prop::collection::vec(0..9u64, 0..700);
-    let op = prop_oneof![
-        8 => (key(), any::<u64>()).prop_map(|(key, n)| Op::Push(key, n)),
-        4 => (key(), many()).prop_map(|(key, all)| Op::Extend(key, all)),
-        1 => (key(), many()).prop_map(|(key, all)| Op::Set(key, all)),
-        1 => key().prop_map(Op::Take),
-        2 => (key(), 0..9u64).prop_map(|(key, n)| Op::Keep(key, n)),
-        8 => (key(), any::<u8>(), any::<u64>()).prop_map(|(key, at, n)| Op::Insert(key, at, n)),
-        8 => (key(), any::<u8>()).prop_map(|(key, at)| Op::Upsert(key, at)),
-        4 => (key(), any::<u8>()).prop_map(|(key, at)| Op::Remove(key, at)),
-        1 => (key(), 2..5u64).prop_map(|(key, n)| Op::KeepEntries(key, n)),
-        1 => key().prop_map(Op::ClearMap),
-        4 => (key(), "[a-z]{0,4}").prop_map(|(key, text)| Op::Add(key, text)),
-        1 => key().prop_map(Op::Forget),
-        3 => Just(Op::View),
-        1 => any::<bool>().prop_map(Op::Files),
-        1 => Just(Op::Memory),
-    ];
-    prop::collection::vec(op, 1..60)
-}
-
-/// What the states should be.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Model {
-    lists: BTreeMap<u64, Vec<u64>>,
-    maps: BTreeMap<u64, HashMap<String, u64>>,
-    longest: BTreeMap<u64, String>,
-}
-
-/// The states, by the handles of their instances, each of which owns some of the key groups.
-struct Instances {
-    parts: Vec<Range<u16>>,
-    states: Vec<States>,
-}
-
-struct Handles(ListState<u64>, MapState<String, u64>, ReducingState<String>);
-
-impl Instances {
-    fn on<R>(&mut self, key: u64, act: impl FnOnce(&mut KeyState<'_, u64>, Handles) -> R) -> R {
-        let group = KeyGroups::new(4).of(hash(&key)).0;
-        let at = self.parts.iter().position(|part| part.contains(&group)).unwrap();
-        let states = &mut self.states[at];
-        let handles = handles(states);
-        act(&mut of(states, &key), handles)
-    }
-
-    fn model(&mut self) -> Model {
-        let mut model = Model::default();
-        for key in 0..5 {
-            self.on(key, |state, Handles(list, map, longest)| {
-                let all: Vec<u64> = state.list(list).iter().copied().collect();
-                assert_eq!((state.list(list).len(), state.list(list).is_empty()), (all.len(), all.is_empty()));
-                let entries: HashMap<String, u64> = state.map(map).iter().map(|(key, n)| (key.clone(), *n)).collect();
-                assert_eq!(state.map(map).len(), entries.len());
-                assert!(entries.iter().all(|(key, n)| state.map(map).get(key) == Some(n)));
-                model.lists.extend((!all.is_empty()).then_some((key, all)));
-                model.maps.extend((!entries.is_empty()).then_some((key, entries)));
-                model.longest.extend(state.get(longest).map(|text| (key, text.clone())));
-            });
-        }
-        model
-    }
-}
-
-/// Registered anew each time: the same name is the same state. A reducing state may be registered once, so its handle is kept.
-fn handles(states: &mut States) -> Handles {
-    let (of_list, of_map) = (list(states, "list").unwrap(), map(states, "map").unwrap());
-    Handles(of_list, of_map, longest(states, "longest").unwrap_or(ReducingState::new(2, false)))
-}
-
-fn apply(op: &Op, instances: &mut Instances, model: &mut Model) {
-    let name = |at: u8| format!("key {at}");
-    match op.clone() {
-        Op::Push(key, n) => {
-            instances.on(key, |state, Handles(list, ..)| state.list(list).push(n));
-            model.lists.entry(key).or_default().push(n);
-        }
-        Op::Extend(key, all) => {
-            instances.on(key, |state, Handles(list, ..)| state.list(list).extend(all.clone()));
-            model.lists.entry(key).or_default().extend(all);
-        }
-        Op::Set(key, all) => {
-            instances.on(key, |state, Handles(list, ..)| state.list(list).set(all.clone()));
-            model.lists.insert(key, all);
-        }
-        Op::Take(key) => {
-            let taken = instances.on(key, |state, Handles(list, ..)| state.list(list).take());
-            assert_eq!(taken, model.lists.remove(&key).unwrap_or_default());
-        }
-        Op::Keep(key, kept) => {
-            instances.on(key, |state, Handles(list, ..)| state.list(list).retain(|n| *n % 9 >= kept));
-            model.lists.entry(key).or_default().retain(|n| *n % 9 >= kept);
-        }
-        Op::Insert(key, at, n) => {
-            let before = instances.on(key, |state, Handles(_, map, _)| state.map(map).insert(name(at), n));
-            assert_eq!(before, model.maps.entry(key).or_default().insert(name(at), n));
-        }
-        Op::Upsert(key, at) => {
-            instances.on(key, |state, Handles(_, map, _)| {
-                let mut map = state.map(map);
-                *map.get_or_insert_with(&name(at), || 5) ^= 3;
-                *map.get_mut(name(at).as_str()).unwrap() ^= 8;
-            });
-            *model.maps.entry(key).or_default().entry(name(at)).or_insert(5) ^= 11;
-        }
-        Op::Remove(key, at) => {
-            let before = instances.on(key, |state, Handles(_, map, _)| state.map(map).remove(&name(at)));
-            assert_eq!(before, model.maps.entry(key).or_default().remove(&name(at)));
-        }
-        Op::KeepEntries(key, kept) => {
-            instances.on(key, |state, Handles(_, map, _)| state.map(map).retain(|_, n| *n % 5 >= kept));
-            model.maps.entry(key).or_default().retain(|_, n| *n % 5 >= kept);
-        }
-        Op::ClearMap(key) => {
-            instances.on(key, |state, Handles(_, map, _)| state.map(map).clear());
-            model.maps.remove(&key);
-        }
-        Op::Add(key, text) => {
-            instances.on(key, |state, Handles(_, _, longest)| state.add(longest, text.clone()));
-            let so_far = model.longest.entry(key).or_insert_with(|| text.clone());
-            if text.len() > so_far.len() {
-                *so_far = text;
-            }
-        }
-        Op::Forget(key) => {
-            let before = instances.on(key, |state, Handles(_, _, longest)| state.clear(longest));
-            assert_eq!(before, model.longest.remove(&key));
-        }
-        Op::View | Op::Files(_) | Op::Memory => {}
-    }
-    model.lists.retain(|_, list| !list.is_empty());
-    model.maps.retain(|_, map| !map.is_empty());
-}
-
-/// The instances, restored at another parallelism or in memory.
-fn restored(op: &Op, instances: &mut Instances) -> Option<Instances> {
-    match op {
-        Op::Files(many) => {
-            let parts = if *many { vec![0..1, 1..3, 3..4] } else { vec![0..4] };
-            Some(Instances { states: through_files(&mut instances.states, &parts), parts })
-        }
-        Op::Memory => {
-            let all = instances.states.iter_mut().zip(&instances.parts);
-            let states = all.map(|(states, part)| through_memory(states, part.clone())).collect();
-            Some(Instances { states, parts: instances.parts.clone() })
-        }
-        _ => None,
-    }
-}
-
-proptest! {
-    #[test]
-    fn c4_c5_c6_c13_states_do_what_plain_collections_do(ops in ops()) {
-        let mut instances = Instances { parts: vec![0..4], states: vec![fresh()] };
-        let (mut model, mut views) = (Model::default(), Vec::new());
-        for op in &ops {
-            instances.states.iter_mut().for_each(|states| drop(handles(states)));
-            apply(op, &mut instances, &mut model);
-            if let Op::View = op {
-                let view: Vec<_> = instances.states.iter_mut().flat_map(KeyedState::view).collect();
-                let before: Vec<_> = view.iter().map(|view| blocks(&**view)).collect();
-                views.push((view, before));
-            }
-            if let Some(again) = restored(op, &mut instances) {
-                instances = again;
-            }
-        }
-        prop_assert_eq!(instances.model(), model);
-        for (view, before) in views {
-            prop_assert_eq!(view.iter().map(|view| blocks(&**view)).collect::<Vec<_>>(), before, "a view is frozen");
-        }
-    }
 }

@@ -36,6 +36,8 @@ mod kept_tests;
 #[cfg(test)]
 mod kinds_tests;
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod ttl_tests;

@@ -236,12 +236,18 @@ mod tests {
     #[test]
     fn what_the_engine_writes_is_read() {
         let written = written();
-        assert_eq!(probe::snapshot_file(&written.snapshot_file).unwrap(), 20 + 20 + 7 + 2);
+        assert_eq!(probe::snapshot_file(&written.snapshot_file).unwrap(), 20 + 20 + 7 + 2 + 2 * (19 + 20));
         assert_eq!(probe::manifest(&written.manifest).unwrap(), 1);
         assert!(written.documents.iter().all(|document| probe::documents(document) == 1));
         assert_eq!(probe::with_index_sealed(&written.snapshot_file), written.snapshot_file);
         assert_eq!(probe::with_seal(&written.manifest), written.manifest);
-        let [counts, panes, splits, timers] = written.blocks.try_into().unwrap();
+        let [counts, lists, _, maps, _, panes, splits, timers] = written.blocks.try_into().unwrap();
+        let restored = |kind, block: Block| {
+            let states = [(STATE.into(), (described(STATE, kind), vec![block].into()))].into();
+            KeyedState::<u64>::new(ONE_GROUP, 0..1, hasher(), RestoredStates { states })
+        };
+        assert!(restored(StateKind::KeyedList, lists).register(STATE, None).list::<Option<i64>>().is_ok());
+        assert!(restored(StateKind::Map, maps).register(STATE, None).map::<String, u64>().is_ok());
         assert_eq!(table::<u64, u64>(vec![counts]).unwrap().len(), 20);
         assert_eq!(
             read_list::<(String, u64)>("x", Some((described("x", StateKind::List), vec![splits].into()))).unwrap().len(),

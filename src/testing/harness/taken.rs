@@ -40,13 +40,15 @@ impl TakenSnapshot {
         Ok(found.map(|(_, value)| value))
     }
 
-    /// All keys and values of the state `name`, in no order that means anything.
+    /// All keys and values of the state `name`, in no order that means anything. A list is read as a `Vec`, a map as a map; with a
+    /// time to live, each value, element or value of a map as a pair of the [`Timestamp`](crate::Timestamp) at which it was written
+    /// and itself.
     ///
     /// # Errors
     /// Those of [`TakenSnapshot::state`].
     pub fn states<K: Key, V: DeserializeOwned>(&self, name: &str) -> Result<Vec<(K, V)>> {
         let (descriptor, blocks) = self.find(name)?;
-        if descriptor.kind != StateKind::Value {
+        if let StateKind::Timers | StateKind::Window | StateKind::List = descriptor.kind {
             return Err(mismatch(format!("the state '{name}' has no value for each key: it is {:?}", descriptor.kind)));
         }
         entries(&blocks).map_err(|error| mismatch(format!("the state '{name}' holds keys or values of other types: {error}")))
