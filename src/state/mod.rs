@@ -39,6 +39,8 @@ mod view;
 mod walk;
 
 #[cfg(test)]
+mod ahead_tests;
+#[cfg(test)]
 mod kept_tests;
 #[cfg(test)]
 mod kinds_tests;

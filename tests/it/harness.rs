@@ -285,7 +285,7 @@ fn a_snapshot_is_restored_by_the_operator_that_it_was_taken_of() {
     let snapshot = echo.snapshot().unwrap();
     let other = OperatorHarness::of(|words: &Stream<(u64, String)>| words.key_by(|(key, _)| *key).count());
     let error = other.restore(&snapshot).unwrap_err().to_string();
-    assert!(error.contains("state of 'echo', and the flow has no such operator"), "{error}");
+    assert!(error.contains("state of 'echo', and the flow has no operator with its uid"), "{error}");
     let error = self::echo().max_parallelism(64).restore(&snapshot).unwrap_err().to_string();
     assert!(error.contains("maximum parallelism of 128"), "{error}");
 }
