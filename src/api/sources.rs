@@ -12,7 +12,7 @@ use crate::operator::SideOutput;
 use crate::plan::{Node, NodeKind, Opening};
 use crate::source::{Rejected, Source, SplitClock, Watermarks};
 use crate::state::{ListView, StateView, read_list};
-use crate::task::{Head, RejectPolicy, SPLITS_STATE, Sourced, SourcedParts, Split, SplitState};
+use crate::task::{Head, Rate, RejectPolicy, SPLITS_STATE, Sourced, SourcedParts, Split, SplitState};
 
 /// What becomes of records that the source cannot decode.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ enum OnReject {
 /// The options of a source.
 struct Options<T> {
     watermarks: Option<Watermarks<T>>,
-    rate: Option<f64>,
+    rate: Option<Rate>,
     on_reject: OnReject,
 }
 
@@ -89,7 +89,7 @@ impl<T: Record> SourceStream<T> {
         self.change(|options| options.watermarks = Some(watermarks))
     }
 
-    /// Reads at most this many records a second, over all instances of the source: each has an equal share, also one without a split.
+    /// Reads at most this many records a second, over all instances of the source: those that have something to read share it evenly.
     ///
     /// A rate that is zero, negative, infinite or no number is refused when the flow is planned.
     pub fn max_rate(&self, records_per_second: f64) -> Self {
@@ -97,7 +97,7 @@ impl<T: Record> SourceStream<T> {
             let problem = format!("a source is to read at most {records_per_second} records a second");
             self.stream.flow.fault(problem, "use a rate above zero, or none");
         }
-        self.change(|options| options.rate = Some(records_per_second))
+        self.change(|options| options.rate = Some(Rate::new(records_per_second)))
     }
 
     /// Drops records that cannot be decoded, and counts them. Otherwise such a record fails the region.
@@ -154,14 +154,13 @@ fn open_source<S: Source>(
         OnReject::Skip => RejectPolicy::Skip,
         OnReject::Side(side) => RejectPolicy::Side(opening.sides.open(side)?),
     };
-    let instances = f64::from(opening.context.parallelism.max(1));
     let chain = opening.take_next()?;
     Ok(Box::new(Sourced::new(SourcedParts {
         operator: opening.operator,
         uid: opening.uid,
         splits,
         watermarks: options.watermarks.clone(),
-        rate: options.rate.map(|rate| rate / instances),
+        rate: options.rate.clone(),
         reject,
         records: opening.metrics.records,
         rejected: opening.metrics.skipped,

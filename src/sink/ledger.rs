@@ -2,6 +2,7 @@
 //!
 //! Always: cuts become durable in the order of their barriers, whoever gets there first, and a handle leaves the ledger only
 //! when its commit has succeeded; so the view for checkpoint n holds every handle of a cut ≤ n that is not known to be committed.
+//! Once a cut could not be made durable there is no view for any later checkpoint: it would be complete without that cut.
 //!
 //! The task adds cuts; everything else is called on threads for blocking work. The lock is held while a cut is made durable or
 //! committed, and by the task for the moment in which it adds a cut, once a checkpoint.
@@ -30,14 +31,21 @@ pub(crate) struct Ledger<S: Sink> {
     hooks: Hooks,
     /// Cut off, not yet durable; by checkpoint, ascending.
     cuts: Mutex<VecDeque<(CheckpointId, S::Cut)>>,
-    /// Durable, not yet committed; by checkpoint, ascending.
-    handles: Mutex<VecDeque<(CheckpointId, S::Handle)>>,
+    handles: Mutex<Handles<S::Handle>>,
+}
+
+/// The handles of what is durable.
+struct Handles<H> {
+    /// Not yet committed; by checkpoint, ascending.
+    waiting: VecDeque<(CheckpointId, H)>,
+    /// The checkpoint whose cut is being made durable, or could not be: it is gone, and with it the attempt.
+    lost: Option<CheckpointId>,
 }
 
 impl<S: Sink> Ledger<S> {
     /// An empty ledger of a writer of this sink.
     pub(crate) fn new(sink: Arc<S>, uid: Uid, hooks: Hooks) -> Self {
-        Ledger { sink, uid, hooks, cuts: Mutex::default(), handles: Mutex::default() }
+        Ledger { sink, uid, hooks, cuts: Mutex::default(), handles: Mutex::new(Handles { waiting: VecDeque::new(), lost: None }) }
     }
 
     /// Notes what the barrier of `checkpoint` cut off.
@@ -48,16 +56,24 @@ impl<S: Sink> Ledger<S> {
     /// Makes every cut up to `checkpoint` durable, and returns the view of the handles that a commit still waits for.
     ///
     /// # Errors
-    /// What the sink says. The cut is gone then, so the region has to fail.
+    /// What the sink says. The cut is gone then, so the region has to fail; until it does, every later call fails as well.
     pub(crate) fn prepare(&self, checkpoint: CheckpointId) -> Result<Arc<dyn StateView>, BoxError> {
         let mut handles = locked(&self.handles);
+        if let Some(lost) = handles.lost {
+            return Err(format!(
+                "what was written before checkpoint {lost} could not be made durable, so nothing after it may be"
+            )
+            .into());
+        }
         while let Some((id, cut)) = self.next_cut(checkpoint) {
+            handles.lost = Some(id);
             self.hooks.callback(&self.uid, Callback::MakeDurable)?;
-            handles.extend(self.sink.make_durable(cut)?.into_iter().map(|handle| (id, handle)));
+            handles.waiting.extend(self.sink.make_durable(cut)?.into_iter().map(|handle| (id, handle)));
+            handles.lost = None;
         }
         let forgets = self.hooks.breaks(Canary::HandleForgotten);
         let waits = |id: CheckpointId| id <= checkpoint && (id == checkpoint || !forgets);
-        let waiting = handles.iter().filter(|(id, _)| waits(*id)).map(|(_, handle)| handle.clone());
+        let waiting = handles.waiting.iter().filter(|(id, _)| waits(*id)).map(|(_, handle)| handle.clone());
         Ok(Arc::new(ListView::new(HANDLES_STATE, waiting.collect())))
     }
 
@@ -73,12 +89,12 @@ impl<S: Sink> Ledger<S> {
     /// What the sink says at the last try. The handle stays in the ledger.
     pub(crate) fn commit(&self, checkpoint: CheckpointId) -> Result<(), BoxError> {
         let mut handles = locked(&self.handles);
-        while let Some((id, handle)) = handles.front() {
+        while let Some((id, handle)) = handles.waiting.front() {
             if *id > checkpoint {
                 break;
             }
             self.try_commit(handle)?;
-            handles.pop_front();
+            handles.waiting.pop_front();
         }
         Ok(())
     }
@@ -110,4 +126,60 @@ impl<S: Sink> Ledger<S> {
 /// A panic of user code under the lock fails the region; what the ledger holds is still in order.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::{SinkContext, SinkWriter};
+
+    /// Cannot make the cut of the first checkpoint durable.
+    struct Fragile;
+
+    impl Sink for Fragile {
+        type Item = u64;
+        type Cut = u64;
+        type Handle = u64;
+        type Writer = Fragile;
+
+        fn recover(&self, _: &SinkContext, _: Vec<u64>) -> Result<(), BoxError> {
+            Ok(())
+        }
+
+        fn open(&self, _: &SinkContext) -> Result<Fragile, BoxError> {
+            Ok(Fragile)
+        }
+
+        fn make_durable(&self, cut: u64) -> Result<Vec<u64>, BoxError> {
+            if cut == 1 { Err("there is no room".into()) } else { Ok(vec![cut]) }
+        }
+
+        fn commit(&self, _: &u64) -> Result<(), BoxError> {
+            Ok(())
+        }
+    }
+
+    impl SinkWriter for Fragile {
+        type Item = u64;
+        type Cut = u64;
+
+        fn write(&mut self, _: &mut Vec<u64>) -> Result<(), BoxError> {
+            Ok(())
+        }
+
+        fn cut(&mut self, id: CheckpointId) -> Result<u64, BoxError> {
+            Ok(id.0)
+        }
+    }
+
+    #[test]
+    fn a13_behind_a_cut_that_is_lost_nothing_becomes_durable() {
+        let ledger = Ledger::new(Arc::new(Fragile), Uid::new("out"), Hooks::default());
+        for id in 1..=2 {
+            ledger.add_cut(CheckpointId(id), id);
+        }
+        assert_eq!(ledger.prepare(CheckpointId(1)).unwrap_err().to_string(), "there is no room");
+        let behind = ledger.prepare(CheckpointId(2)).unwrap_err().to_string();
+        assert!(behind.contains("before checkpoint 1 could not be made durable"), "{behind}");
+    }
 }

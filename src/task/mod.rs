@@ -8,6 +8,7 @@ mod head;
 mod machine;
 #[cfg(test)]
 mod machine_tests;
+mod pace;
 mod questions;
 #[cfg(test)]
 mod questions_tests;
@@ -20,4 +21,5 @@ pub(crate) use head::Head;
 #[cfg(feature = "testing")]
 pub(crate) use head::{Advance, in_order};
 pub(crate) use machine::{Command, Progress, Report, Task, TaskParts, TaskView};
+pub(crate) use pace::Rate;
 pub(crate) use sourced::{RejectPolicy, SPLITS_STATE, Sourced, SourcedParts, Split, SplitState};

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::head::{Advance, Head, in_order};
+use super::pace::{Pace, Rate};
 use crate::error::BoxError;
 use crate::frame::{Batch, InputState, Mark};
 use crate::gate::{Alignment, Frontier, Output, Steps};
@@ -60,7 +61,7 @@ pub(crate) struct SourcedParts<S: Source> {
     pub(crate) splits: Vec<Split<S>>,
     pub(crate) watermarks: Option<Watermarks<S::Item>>,
     /// Records a second at most.
-    pub(crate) rate: Option<f64>,
+    pub(crate) rate: Option<Rate>,
     pub(crate) reject: RejectPolicy,
     pub(crate) records: Counter,
     pub(crate) rejected: Counter,
@@ -91,31 +92,6 @@ pub(crate) struct Sourced<S: Source> {
     ended: bool,
 }
 
-/// How many records may be read now.
-#[derive(Debug, Default)]
-struct Pace {
-    since: Option<Moment>,
-    read: f64,
-}
-
-impl Pace {
-    /// At most one second's worth is made up for when the source was held up.
-    fn room(&mut self, rate: f64, now: Moment) -> usize {
-        let since = *self.since.get_or_insert(now);
-        let due = now.since(since).as_secs_f64() * rate;
-        if due - self.read > rate {
-            self.read = due - rate;
-        }
-        (due - self.read).max(0.0) as usize
-    }
-
-    /// When the next record may be read.
-    fn next(&self, rate: f64) -> Option<Moment> {
-        let due = Duration::try_from_secs_f64((self.read + 1.0) / rate).unwrap_or(Duration::MAX);
-        Some(self.since?.plus(due))
-    }
-}
-
 impl<S: Source> Sourced<S> {
     /// In front of the chain; says its state first.
     pub(crate) fn new(parts: SourcedParts<S>) -> Self {
@@ -128,6 +104,8 @@ impl<S: Source> Sourced<S> {
         }
         parts.records.add(parts.splits.iter().map(|split| split.state.records).sum());
         parts.rejected.add(parts.splits.iter().map(|split| split.state.rejected).sum());
+        let reads = parts.splits.iter().any(|split| split.reader.is_some());
+        let pace = if reads { Pace::new(parts.rate.clone()) } else { Pace::default() };
         let mut head = Sourced {
             frontier,
             alignment: Alignment::new(0),
@@ -137,7 +115,7 @@ impl<S: Source> Sourced<S> {
             first: None,
             state: None,
             triggered: VecDeque::new(),
-            pace: Pace::default(),
+            pace,
             idle_since: vec![None; n],
             ended: false,
             parts,
@@ -193,12 +171,9 @@ impl<S: Source> Sourced<S> {
 
     /// Reads the next split that has something, once around.
     fn read(&mut self, limit: usize, now: Moment, waker: &Waker, cx: &mut Cx) -> Result<Advance, Halt> {
-        let limit = match self.parts.rate {
-            Some(rate) => self.pace.room(rate, now).min(limit),
-            None => limit,
-        };
+        let limit = self.pace.room(now).min(limit);
         if limit == 0 {
-            return Ok(Advance::Nothing(self.parts.rate.and_then(|rate| self.pace.next(rate))));
+            return Ok(Advance::Nothing(self.pace.next()));
         }
         for _ in 0..self.parts.splits.len() {
             let at = self.next;
@@ -221,7 +196,7 @@ impl<S: Source> Sourced<S> {
         split.state.records += n as u64;
         split.state.rejected += self.rejects.len() as u64;
         self.parts.records.add(n as u64);
-        self.pace.read += (n + self.rejects.len()) as f64;
+        self.pace.note(n + self.rejects.len());
         self.judge_rejects()?;
         if n > 0 {
             self.wake_split(at);
@@ -329,6 +304,7 @@ impl<S: Source> Sourced<S> {
             return Ok(Advance::Nothing(self.next_idle(now)));
         }
         self.ended = true;
+        self.pace = Pace::default();
         Ok(Advance::Ended(Steps::default()))
     }
 }

@@ -300,6 +300,27 @@ fn a_crash_anywhere_changes_nothing() {
     assert!(fired * 2 > runner.config().cases, "only {fired} cases saw a fault");
 }
 
+/// Two checkpoints are under way; what the first one cut off is lost, and the second one must not be complete without it.
+#[test]
+fn a13_a_cut_that_is_lost_takes_the_checkpoints_behind_it_along() {
+    let shape = Shape {
+        splits: vec![29],
+        batch: 4,
+        pause: (4, 1),
+        parallelism: (3, 3, 3),
+        keyed: Keyed::Count,
+        union: true,
+        side: false,
+        fan: 1,
+        concurrent: 2,
+        interval_ms: 18,
+    };
+    for seed in (0..40).chain([1_896_030_714]) {
+        let struck = survives(seed, &shape, &[Trouble::Sink(SinkCall::MakeDurable, 3, 3), Trouble::Death(0)]);
+        assert!(struck.unwrap_or_else(|failure| panic!("seed {seed}: {failure}")));
+    }
+}
+
 /// A plain flow: two sources' tasks, an exchange, two that count.
 fn plain() -> Shape {
     Shape {

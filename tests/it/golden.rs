@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use tidegate::stored::{Datum, Entry, StateWriter, StoredCheckpoint, Wanted, jobs};
 use tidegate::testing::{End, Run, Simulation};
 use tidegate::{
-    BoxError, CheckpointId, Context, Error, Job, KeyedOperator, LineFile, LineFiles, OpenContext, Result, Sink, SinkContext,
-    SinkWriter, Store, Timer, Timestamp, Tumbling, ValueState, Watermarks, millis,
+    BoxError, CheckpointId, Context, Error, Job, KeyState, KeyedOperator, LineFile, LineFiles, ListState, MapState, OpenContext,
+    ReducingState, Result, Sink, SinkContext, SinkWriter, Store, Timer, Timestamp, Ttl, Tumbling, ValueState, Watermarks, hours,
+    millis,
 };
 
 use crate::common::finished;
@@ -106,14 +107,43 @@ enum Kind {
 /// The first part of a key is its name, the second its number.
 type Name = (String, u64);
 
+/// The same numbers in states of all kinds, so that each can be held against the others.
 struct Visits {
     visit: ValueState<Visit>,
     flags: ValueState<bool>,
+    last: ListState<u64>,
+    by_digit: MapState<String, u64>,
+    seen: ReducingState<u64>,
+    brief: ValueState<u64>,
 }
+
+/// How many numbers the list holds.
+const LAST: usize = 3;
 
 impl Visits {
     fn open(ctx: &mut OpenContext<'_, Name>) -> Result<Visits, BoxError> {
-        Ok(Visits { visit: ctx.value("visit")?, flags: ctx.value("flags")? })
+        Ok(Visits {
+            visit: ctx.value("visit")?,
+            flags: ctx.value("flags")?,
+            last: ctx.list("last")?,
+            by_digit: ctx.map("by-digit")?,
+            seen: ctx.reducing("seen", |seen, more| seen + more)?,
+            brief: ctx.with_ttl(Ttl::of(hours(24 * 365 * 100))).value("brief")?,
+        })
+    }
+
+    /// Fails where what was restored of one state does not fit what was restored of another.
+    fn check(&self, seen: u64, state: &mut KeyState<'_, Name>) -> Result<(), BoxError> {
+        let of_others = [
+            state.map(self.by_digit).values().sum(),
+            state.get(self.seen).copied().unwrap_or(0),
+            state.get(self.brief).copied().unwrap_or(0),
+        ];
+        let listed = state.list(self.last).len();
+        if of_others == [seen; 3] && listed == LAST.min(seen as usize) {
+            return Ok(());
+        }
+        Err(format!("the value says {seen}, the others {of_others:?}, the list holds {listed}").into())
     }
 }
 
@@ -124,6 +154,8 @@ impl KeyedOperator for Visits {
 
     fn on_record(&mut self, n: u64, ctx: &mut Context<'_, Self>) -> Result<(), BoxError> {
         let key = ctx.key().1;
+        let before = ctx.state.get(self.visit).map_or(0, |visit| visit.seen);
+        self.check(before, &mut ctx.state)?;
         let visit = ctx.state.get_or_insert_with(self.visit, Visit::default);
         visit.seen += 1;
         visit.last = format!("n{n}");
@@ -135,6 +167,14 @@ impl KeyedOperator for Visits {
         }
         let seen = visit.seen;
         ctx.state.set(self.flags, n.is_multiple_of(2));
+        ctx.state.set(self.brief, seen);
+        ctx.state.add(self.seen, 1);
+        *ctx.state.map(self.by_digit).get_or_insert_with(&(n % 10).to_string(), || 0) += 1;
+        let mut last = ctx.state.list(self.last);
+        last.push(n);
+        let surplus = last.len().saturating_sub(LAST);
+        let kept: Vec<u64> = last.iter().skip(surplus).copied().collect();
+        last.set(kept);
         ctx.timers.event_time(Timestamp::from_millis((n - n % WINDOW + WINDOW) as i64));
         ctx.out.emit(format!("seen {key} {seen}"));
         Ok(())
@@ -150,7 +190,7 @@ fn number(line: &str) -> u64 {
     line.parse().unwrap()
 }
 
-/// Values, timers, windows, the positions of a source and counts.
+/// State of all kinds, timers, windows, the positions of a source and counts.
 fn describe(store: Store, rate: Option<f64>, out: &Collected) -> Job {
     let job = Job::new("golden").parallelism(2).max_parallelism(16).store(store);
     let watermarks = Watermarks::bounded(millis(5)).on(|line: &String| Timestamp::from_millis(number(line) as i64));
@@ -230,13 +270,16 @@ fn what_was_stored_is_read_as_it_was_written() {
     }
     assert_eq!(shown(&store), fs::read_to_string(Path::new(GOLDEN).join("entries.jsonl")).unwrap());
     let kinds: BTreeSet<String> = entries(&store, "golden").into_iter().map(|entry| entry.kind).collect();
-    assert!(["list", "timers", "value", "window"].iter().all(|kind| kinds.contains(*kind)), "{kinds:?}");
+    assert!(
+        ["keyed_list", "list", "map", "reducing", "timers", "value", "window"].iter().all(|kind| kinds.contains(*kind)),
+        "{kinds:?}"
+    );
 }
 
 /// By key: how often it had been seen, as a state says.
 fn seen(entries: &[Entry], operator: &str, count: impl Fn(&Datum) -> &Datum) -> BTreeMap<u64, u64> {
-    let of =
-        entries.iter().filter(|entry| entry.operator.as_str() == operator && entry.kind == "value" && entry.state != "flags");
+    let counts = |entry: &&Entry| ["accumulators", "visit"].contains(&&*entry.state);
+    let of = entries.iter().filter(|entry| entry.operator.as_str() == operator).filter(counts);
     let unsigned = |datum: &Datum| match datum {
         Datum::Unsigned(n) => *n,
         Datum::List(parts) => match &parts[..] {
