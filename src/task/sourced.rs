@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::task::Waker;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
