@@ -218,11 +218,12 @@ pub(crate) fn blamed<T>(
 
 fn usable_text(usable: &[CheckpointId]) -> String {
     if usable.is_empty() {
-        return "; no older checkpoint is usable".into();
+        return "; no older checkpoint is usable: bring the file back from a copy, or begin anew with another store".into();
     }
     let ids: Vec<String> = usable.iter().map(CheckpointId::to_string).collect();
     format!(
-        "; older usable checkpoints: {} (going back to one repeats output that was already committed, so it must be asked for)",
+        "; older usable checkpoints: {} (going back to one repeats output that was already committed: StateWriter::repair makes it the \
+         latest)",
         ids.join(", ")
     )
 }

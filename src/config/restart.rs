@@ -63,7 +63,8 @@ impl Restart {
     }
 
     /// As a function says: the delay before the restart, or `None` to fail the job. It is called once for each failed attempt, and
-    /// should look at nothing but its argument: then a simulation tests it as well.
+    /// should look at nothing but its argument, so that it decides the same for the same failures. (`check_exactly_once` draws
+    /// strategies of its own.)
     pub fn custom(decide: impl Fn(&Failure<'_>) -> Option<Duration> + Send + Sync + 'static) -> Self {
         Restart(RestartPolicy::Custom(Custom(Arc::new(decide))))
     }

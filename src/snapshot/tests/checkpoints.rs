@@ -211,7 +211,7 @@ impl StateView for Unwritable {
 }
 
 #[test]
-fn an_instance_that_is_missing_or_there_twice_makes_no_manifest() {
+fn f10_an_instance_that_is_missing_or_there_twice_makes_no_manifest() {
     let job = open(&MemoryStore::new());
     let entry = |index| job.write_snapshot(&snapshot(1, index, vec![])).unwrap();
     let assemble =

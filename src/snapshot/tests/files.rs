@@ -31,7 +31,7 @@ fn a_file_is_read_as_it_was_written() {
 }
 
 #[test]
-fn a_task_without_state_writes_no_file() {
+fn c30_a_task_without_state_writes_no_file() {
     let (store, entry) = written(vec![]);
     assert_eq!(entry.file, None);
     assert_eq!(store.size(FILE).unwrap(), None);
