@@ -11,6 +11,7 @@ use crate::state::{BroadcastReader, BroadcastWriter, DueTimer, UnkeyedStates};
 use crate::time::{Timestamp, millis};
 use crate::timer::TimeDomain;
 
+use super::closing::close;
 use super::keyed_parts::{KeyedParts, emits_at};
 use super::steps::{Outs, Stepwise};
 
@@ -142,11 +143,8 @@ impl<O: BroadcastOperator> Stepwise for Connected<O> {
 }
 
 impl<O: BroadcastOperator> Drop for Connected<O> {
-    /// However the attempt ends, the operator is closed once; a panic here must not hide the failure that led here.
+    /// However the attempt ends, the operator is closed once.
     fn drop(&mut self) {
-        let operator = std::panic::AssertUnwindSafe(&mut self.operator);
-        if std::panic::catch_unwind(|| { operator }.close()).is_err() {
-            tracing::warn!(uid = %self.uid, "a broadcast operator panicked in close");
-        }
+        close(&self.uid, "a broadcast operator", || self.operator.close());
     }
 }

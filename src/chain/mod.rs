@@ -4,6 +4,7 @@
 //! lost and nothing is made twice. Called by the task that owns the chain.
 
 mod checked;
+mod closing;
 mod connected;
 mod distinct;
 mod ended;

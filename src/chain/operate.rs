@@ -8,6 +8,7 @@ use crate::operator::{Cx, Moments, OpId, Operator, OperatorContext, OperatorPart
 use crate::state::{OperatorState, UnkeyedStates};
 use crate::time::Timestamp;
 
+use super::closing::close;
 use super::steps::{Outs, Stepwise};
 
 /// Runs an operator without keys.
@@ -67,11 +68,8 @@ impl<O: Operator> Stepwise for Operate<O> {
 }
 
 impl<O: Operator> Drop for Operate<O> {
-    /// However the attempt ends, the operator is closed once; a panic here must not hide the failure that led here.
+    /// However the attempt ends, the operator is closed once.
     fn drop(&mut self) {
-        let operator = std::panic::AssertUnwindSafe(&mut self.operator);
-        if std::panic::catch_unwind(|| { operator }.close()).is_err() {
-            tracing::warn!(uid = %self.uid, "an operator panicked in close");
-        }
+        close(&self.uid, "an operator", || self.operator.close());
     }
 }

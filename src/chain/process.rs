@@ -13,6 +13,7 @@ use crate::state::{AskedState, DueTimer, OpenState};
 use crate::time::{Timestamp, millis};
 use crate::timer::TimeDomain;
 
+use super::closing::close;
 use super::keyed_parts::{KeyedParts, emits_at};
 use super::steps::{Outs, Stepwise};
 
@@ -150,11 +151,8 @@ impl<O: KeyedOperator> Asked for Process<O> {
 }
 
 impl<O: KeyedOperator> Drop for Process<O> {
-    /// However the attempt ends, the operator is closed once; a panic here must not hide the failure that led here.
+    /// However the attempt ends, the operator is closed once.
     fn drop(&mut self) {
-        let operator = std::panic::AssertUnwindSafe(&mut self.operator);
-        if std::panic::catch_unwind(|| { operator }.close()).is_err() {
-            tracing::warn!(uid = %self.uid, "a keyed operator panicked in close");
-        }
+        close(&self.uid, "a keyed operator", || self.operator.close());
     }
 }

@@ -15,6 +15,8 @@ use crate::operator::{Cx, Flow, Halt, Link, OpId, OperatorPart, Signal};
 use crate::sink::{Ledger, Sink, SinkWriter};
 use crate::state::ListView;
 
+use super::closing::close;
+
 /// The name of the state that keeps how many records were written.
 pub(crate) const RECORDS_STATE: &str = "records";
 
@@ -100,11 +102,8 @@ impl<S: Sink> Link<S::Item> for SinkLink<S> {
 }
 
 impl<S: Sink> Drop for SinkLink<S> {
-    /// However the attempt ends, the writer is closed once; a panic here must not hide the failure that led here.
+    /// However the attempt ends, the writer is closed once.
     fn drop(&mut self) {
-        let writer = std::panic::AssertUnwindSafe(&mut self.writer);
-        if std::panic::catch_unwind(|| { writer }.close()).is_err() {
-            tracing::warn!(uid = %self.uid, "a sink's writer panicked in close");
-        }
+        close(&self.uid, "a sink's writer", || self.writer.close());
     }
 }
