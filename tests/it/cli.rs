@@ -67,14 +67,16 @@ fn latest(dir: &Path) -> PathBuf {
     StoredCheckpoint::latest(&Store::directory(dir.join("state")), "job").unwrap().unwrap().located()
 }
 
-/// A snapshot file of a checkpoint in which the operator has a section, and where its name is in it.
+/// A snapshot file of a checkpoint in which the operator has a section, and where the entries of its first one begin.
 fn file_of(checkpoint: &Path, operator: &str) -> (PathBuf, usize) {
     let files = fs::read_dir(checkpoint).unwrap().map(|entry| entry.unwrap().path());
     let mut snapshots = files.filter(|path| path.extension().is_some_and(|extension| extension == "snap"));
     let found = snapshots.find_map(|path| {
         let bytes = fs::read(&path).unwrap();
-        let at = bytes.windows(operator.len()).position(|window| window == operator.as_bytes());
-        at.map(|at| (path, at))
+        let named = bytes.windows(operator.len()).position(|window| window == operator.as_bytes())?;
+        // The entries lie in a MessagePack `bin 32`: its marker and four bytes of length, far below a whole byte here.
+        let marker = bytes.windows(4).skip(named).position(|window| window == [0xc6, 0, 0, 0])?;
+        Some((path, named + marker + 5))
     });
     found.unwrap()
 }
@@ -143,7 +145,7 @@ fn a_difference_and_damage_are_found_and_told_by_the_exit_code() {
     let (file, at) = file_of(&before, "counts");
     let good = fs::read(&file).unwrap();
     let mut bad = good.clone();
-    bad[at + 100] ^= 1;
+    bad[at] ^= 1;
     fs::write(&file, &bad).unwrap();
     let told = prints(1, &["verify"], &[&state]);
     let name = file.file_name().unwrap().to_str().unwrap();
