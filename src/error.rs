@@ -116,6 +116,14 @@ pub enum Error {
         /// The lock file.
         path: PathBuf,
     },
+    /// A newer start of the job has taken over while this process held it to be its own: it can complete no checkpoint any more.
+    #[error(
+        "'{path}' was changed by another process: a newer start of the job has taken it over; leave it to that, or stop that first"
+    )]
+    Fenced {
+        /// The file by which processes know who runs the job.
+        path: PathBuf,
+    },
     /// The stored state does not fit the flow.
     #[error("the stored state does not fit the flow: {problem}; {advice}")]
     StateMismatch {
@@ -187,7 +195,7 @@ impl Error {
     /// as [`Fatal`].
     pub(crate) fn is_for_good(&self) -> bool {
         match self {
-            Error::StateMismatch { .. } | Error::Corrupt { .. } => true,
+            Error::StateMismatch { .. } | Error::Corrupt { .. } | Error::Fenced { .. } => true,
             Error::RestartsExhausted { cause, .. } => cause.is_for_good(),
             Error::Operator { source, .. } => for_good_within(&**source),
             _ => false,

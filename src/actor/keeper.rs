@@ -51,7 +51,6 @@ pub(crate) enum KeeperMsg {
     /// Every commit is confirmed: note that the job has finished.
     Finished {
         id: CheckpointId,
-        root: ActorRef<RootMsg>,
     },
 }
 
@@ -71,6 +70,7 @@ pub(crate) struct KeeperArgs {
     pub(crate) views: Arc<Views>,
     pub(crate) epoch: u64,
     pub(crate) coordinator: ActorRef<CoordinatorMsg>,
+    pub(crate) root: ActorRef<RootMsg>,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) hooks: Hooks,
 }
@@ -127,9 +127,9 @@ impl KeeperArgs {
                 self.views.given_up(id);
                 self.tidy("delete a checkpoint", |store| store.delete_checkpoint(id));
             }
-            KeeperMsg::Finished { id, root } => {
+            KeeperMsg::Finished { id } => {
                 let written = guarded(|| self.store.as_ref().map_or(Ok(()), |store| store.write_finished(id)));
-                post(&root, RootMsg::FinishedWritten(written));
+                post(&self.root, RootMsg::FinishedWritten(written));
             }
         }
     }
@@ -190,6 +190,7 @@ impl KeeperArgs {
             Some(store) => store.reserve_ids().map(|ids| ids.end - 1),
             None => Ok(UNKEPT_IDS),
         });
+        self.give_way(&reserved);
         self.tell(match reserved {
             Ok(up_to) => Event::Reserved { up_to },
             Err(error) => Event::ReservationFailed { text: chain_text(&error) },
@@ -198,6 +199,7 @@ impl KeeperArgs {
 
     fn write_manifest(&self, id: CheckpointId, entries: Vec<TaskEntry>) {
         let written = guarded(|| self.publish(id, entries));
+        self.give_way(&written);
         match &written {
             Ok(()) => self.views.completed(id),
             Err(_) => self.views.given_up(id),
@@ -220,12 +222,21 @@ impl KeeperArgs {
 
     /// A manifest that can be read is there; one that cannot is made sure never to be.
     fn resolve(&self, id: CheckpointId, myself: &ActorRef<KeeperMsg>) {
-        match guarded(|| self.store.as_ref().map_or(Ok(true), |store| store.settle(id))) {
+        let settled = guarded(|| self.store.as_ref().map_or(Ok(true), |store| store.settle(id)));
+        self.give_way(&settled);
+        match settled {
             Ok(published) => self.tell(Event::ManifestResolved { id, published }),
             Err(error) => {
                 tracing::warn!(checkpoint = %id, %error, "it is still not known whether the manifest was written");
                 post(myself, KeeperMsg::ResolveLater { id });
             }
+        }
+    }
+
+    /// Whoever was fenced off runs a job that is another process's: it ends.
+    fn give_way<T>(&self, done: &Result<T>) {
+        if let Err(error @ Error::Fenced { .. }) = done {
+            post(&self.root, RootMsg::Fenced(error.clone()));
         }
     }
 

@@ -174,11 +174,11 @@ fn with_store(
             tracing::warn!(job, %uid, %checkpoint, "the flow has this operator no more: its state is given up, as was allowed");
         }
     }
-    let epoch = store.next_epoch()?;
+    let restore = latest.map(|latest| latest.id());
+    let epoch = store.begin_epoch(restore)?;
     let ids = store.reserve_ids()?;
     store.clean_incomplete(CheckpointId(ids.start))?;
     let (hasher, groups, retained) = (record.hasher(), record.groups(), store.list()?);
-    let restore = latest.map(|latest| latest.id());
     let ids = (ids.start - 1, ids.end - 1);
     Ok(Some(Beginning { store: Some(Arc::new(store)), hasher, groups, epoch, ids, restore, retained }))
 }

@@ -57,6 +57,8 @@ const WHOLE: Share = Share { index: 0, parallelism: 1 };
 impl Origin {
     /// For the tasks of a region: the views that are still in memory, where they may be used; else the manifest.
     pub(super) fn of(common: &Common, region: RegionId, tasks: &[TaskId], point: Option<CheckpointId>) -> Result<Origin> {
+        // Sinks remove what they do not know when they are taken up.
+        common.store.as_ref().map_or(Ok(()), |store| store.confirm_epoch())?;
         if let Some(id) = point
             && let Some(views) = common.views.of(id, region, tasks)
             && (common.store.is_none() || common.executor.restore_from() == RestoreFrom::Memory)

@@ -32,6 +32,8 @@ pub(crate) enum RootMsg {
     RegionOver { region: RegionId, outcome: Outcome, checkpoint: Option<CheckpointId> },
     /// That the job has finished is durable, or not.
     FinishedWritten(Result<()>),
+    /// Another process has taken the job over.
+    Fenced(Error),
     /// Someone wants a checkpoint.
     Request(RpcReplyPort<Result<CheckpointId, Error>>),
     /// Someone asks an operator.
@@ -105,6 +107,12 @@ impl RootState {
         }
     }
 
+    /// The first failure is the job's.
+    fn fail(&mut self, error: Error) {
+        self.failure.get_or_insert(error);
+        self.cancel();
+    }
+
     /// Sends a question on its way, and has the answer waited for.
     fn ask(&self, asking: Asking) {
         let Asking { task, question, relay } = asking;
@@ -121,10 +129,7 @@ impl RootState {
         match outcome {
             Outcome::Ended => {}
             Outcome::Cancelled => self.cancelled = true,
-            Outcome::Failed(error) => {
-                self.failure.get_or_insert(error);
-                self.cancel();
-            }
+            Outcome::Failed(error) => self.fail(error),
         }
         if !self.open.is_empty() {
             return;
@@ -132,7 +137,7 @@ impl RootState {
         match (&self.failure, self.cancelled, self.last) {
             (Some(error), ..) => self.end(JobEnd::Failed(error.clone()), myself),
             (None, true, _) => self.end(JobEnd::Cancelled, myself),
-            (None, false, Some(id)) => post(&self.keeper, KeeperMsg::Finished { id, root: myself.clone() }),
+            (None, false, Some(id)) => post(&self.keeper, KeeperMsg::Finished { id }),
             (None, false, None) => self.end(JobEnd::Finished, myself),
         }
     }
@@ -154,7 +159,7 @@ async fn start(args: RootArgs, myself: &ActorRef<RootMsg>) -> Result<RootState, 
     let (coordinator, _) = Actor::spawn_linked(None, CoordinatorActor, coordinator, myself.get_cell()).await?;
     let (store, executor) = (common.store.clone(), common.executor.clone());
     let (hooks, views, epoch) = (common.hooks.clone(), common.views.clone(), common.epoch);
-    let keeper = KeeperArgs { store, views, epoch, coordinator: coordinator.clone(), executor, hooks };
+    let keeper = KeeperArgs { store, views, epoch, coordinator: coordinator.clone(), root: myself.clone(), executor, hooks };
     let (keeper, _) = Actor::spawn_linked(None, Keeper, keeper, myself.get_cell()).await?;
     let mut regions = Vec::new();
     for (id, tasks) in region_ids.iter().zip(&common.plan.regions) {
@@ -193,6 +198,7 @@ impl Actor for Root {
             RootMsg::RegionOver { region, outcome, checkpoint } => state.region_over(region, outcome, checkpoint, &myself),
             RootMsg::FinishedWritten(Ok(())) => state.end(JobEnd::Finished, &myself),
             RootMsg::FinishedWritten(Err(error)) => state.end(JobEnd::Failed(error), &myself),
+            RootMsg::Fenced(error) => state.fail(error),
             RootMsg::Request(port) => post(&state.coordinator, CoordinatorMsg::Request(port)),
             RootMsg::Ask(asking) => state.ask(*asking),
             RootMsg::Cancel => state.cancel(),

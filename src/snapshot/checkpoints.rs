@@ -1,6 +1,6 @@
 //! The checkpoints of a job in its store: `chk-<n>/` with one file for each task, and the manifest last.
 //!
-//! Always: a directory without a manifest is no checkpoint; a snapshot's name carries its attempt, so that a late write of an old
+//! Always: a directory without a manifest is no checkpoint; the head names the latest one before anyone hears that it is complete; a snapshot's name carries its attempt, so that a late write of an old
 //! attempt touches no other's file; a manifest is never overwritten by another one, and is the first file to go when a checkpoint is deleted.
 //! A write whose outcome is unknown deletes nothing. Blocking calls.
 
@@ -113,12 +113,30 @@ impl JobStore {
         file.ok_or_else(|| Error::Engine(format!("the store has not written '{path}'")))
     }
 
-    /// Completes a checkpoint: once this returns, and only then, it exists.
+    /// Completes a checkpoint: once this returns, and only then, it is known to exist.
     ///
     /// # Errors
     /// [`Error::Store`]; where it says `maybe_done`, no file of the checkpoint may be deleted, because it may exist.
+    /// [`Error::Fenced`] where a newer process start has taken the job over: it does not exist.
     pub(crate) fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
-        write_sealed(&*self.store, MANIFEST_FORMAT, &self.checkpoint_path(manifest.id(), MANIFEST), Put::New, manifest)
+        let id = manifest.id();
+        write_sealed(&*self.store, MANIFEST_FORMAT, &self.checkpoint_path(id, MANIFEST), Put::New, manifest)?;
+        match self.name_latest(id) {
+            // Its manifest is there, so it may be found.
+            Err(Error::Store { action, path, cause, .. }) => Err(Error::Store { action, path, cause, maybe_done: true }),
+            Err(Error::Fenced { path }) => {
+                if let Err(error) = self.delete_checkpoint(id) {
+                    tracing::debug!(%error, "what a fenced process wrote stays until the job's next start");
+                }
+                Err(Error::Fenced { path })
+            }
+            named => named,
+        }
+    }
+
+    /// Makes the head name a checkpoint as the latest, unless it names a newer one.
+    fn name_latest(&self, id: CheckpointId) -> Result<()> {
+        self.head.change(|head| head.latest = head.latest.max(Some(id))).map(drop)
     }
 
     /// The ids of all complete checkpoints, oldest first. Whether they can be read is not looked at.
@@ -138,9 +156,18 @@ impl JobStore {
     /// [`Error::Corrupt`] where it, or one of its files, is damaged or missing: it names the older checkpoints that are usable,
     /// and none is taken in its place.
     pub(crate) fn latest(&self) -> Result<Option<Manifest>> {
-        match self.list()?.pop() {
-            Some(id) => self.checkpoint(id).map(Some),
+        let head = self.head.document();
+        for id in self.list()?.into_iter().rev().take_while(|id| Some(*id) >= head.latest) {
+            let manifest = self.checkpoint(id)?;
+            // What the head does not name is complete where its process died in between; from an older epoch, it is what a process
+            // wrote that did not know that the job had been taken over.
+            if head.latest == Some(id) || manifest.note.epoch == head.epoch {
+                return Ok(Some(manifest));
+            }
+        }
+        match head.latest {
             None => Ok(None),
+            Some(id) => Err(self.with_usable(lost(&self.store.locate(&self.checkpoint_path(id, MANIFEST)), id), id)),
         }
     }
 
@@ -167,6 +194,10 @@ impl JobStore {
 
     /// Deletes a checkpoint. Its manifest goes first, so that what an interruption leaves is no checkpoint.
     pub(crate) fn delete_checkpoint(&self, id: CheckpointId) -> Result<()> {
+        if self.head.document().latest == Some(id) {
+            let older = self.list()?.into_iter().rfind(|other| *other < id);
+            self.head.change(|head| head.latest = older)?;
+        }
         self.store.delete(&self.checkpoint_path(id, MANIFEST))?;
         self.store.delete_all(&self.path(&directory_name(id)))
     }
@@ -187,11 +218,13 @@ impl JobStore {
         }
     }
 
-    /// Deletes what is left of checkpoints before `below` that were not completed.
+    /// Deletes what is left of checkpoints before `below` that were not completed, or that the job does not go on from: they are
+    /// newer than the latest.
     pub(crate) fn clean_incomplete(&self, below: CheckpointId) -> Result<()> {
+        let latest = self.head.document().latest;
         for id in self.directories()?.into_iter().filter(|id| *id < below) {
-            if !self.is_complete(id)? {
-                self.store.delete_all(&self.path(&directory_name(id)))?;
+            if Some(id) > latest || !self.is_complete(id)? {
+                self.delete_checkpoint(id)?;
             }
         }
         Ok(())
@@ -222,7 +255,7 @@ impl JobStore {
             return self.delete_checkpoint(id).map(|()| false);
         }
         match self.read_manifest(id) {
-            Ok(manifest) => self.rewrite_manifest(&manifest).map(|()| true),
+            Ok(manifest) => self.rewrite_manifest(&manifest).and_then(|()| self.name_latest(id)).map(|()| true),
             Err(Error::Corrupt { .. }) => self.delete_checkpoint(id).map(|()| false),
             Err(error) => Err(error),
         }
@@ -278,6 +311,11 @@ pub(super) fn check_owner(manifest: &Manifest, located: &Path, id: CheckpointId,
         return Ok(());
     }
     Err(corrupt(located, format!("it is that of checkpoint {} of job '{}'", manifest.id(), manifest.job.job)))
+}
+
+/// The error for a latest checkpoint that is not there.
+pub(super) fn lost(manifest: &Path, id: CheckpointId) -> Error {
+    corrupt(manifest, format!("the file is missing, and checkpoint {id} is the latest that was complete"))
 }
 
 /// Checks that a file of a checkpoint is there and whole in size.

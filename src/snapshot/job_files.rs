@@ -1,7 +1,7 @@
-//! The files of a job in a store: the record that is written once, the lock, the numbers that are handed out, and the end mark.
+//! The files of a job in a store: the record that is written once, the lock, the head, and the end mark.
 //!
 //! Always: whoever has a [`JobStore`] holds the job's lock; the hash seed and the maximum parallelism never change after the first
-//! start; an epoch or a checkpoint id is durably counted before it is used, so none is ever used twice. Blocking calls.
+//! start; no epoch and no checkpoint id is ever used twice. Blocking calls.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::head::Head;
 use super::sealed::{corrupt, seal, unseal};
 use super::store::{Put, StoreBackend, StoreLock};
 use crate::error::{Error, Result};
@@ -19,7 +20,6 @@ use crate::ids::CheckpointId;
 use crate::key::{HASH_ALGORITHM, KeyGroups, KeyHasher};
 
 pub(super) const JOB_FORMAT: &str = "tidegate-job";
-pub(super) const COUNTERS_FORMAT: &str = "tidegate-counters";
 pub(super) const FINISHED_FORMAT: &str = "tidegate-finished";
 
 /// Checkpoint ids that are reserved with one write.
@@ -123,15 +123,6 @@ impl JobRecord {
     }
 }
 
-/// The file `epoch`.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Counters {
-    /// The last process start.
-    epoch: u64,
-    /// The last checkpoint id that may have been used.
-    reserved: u64,
-}
-
 /// The file `finished`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Finished {
@@ -149,6 +140,7 @@ impl Finished {
 #[derive(Debug)]
 pub(crate) struct JobStore {
     pub(super) store: Arc<dyn StoreBackend>,
+    pub(super) head: Head,
     record: JobRecord,
     _lock: StoreLock,
 }
@@ -172,7 +164,8 @@ impl JobStore {
             }
         };
         record.check(job, options, &store.locate(&path))?;
-        Ok(JobStore { store, record, _lock: lock })
+        let head = Head::read(store.clone(), job)?;
+        Ok(JobStore { store, head, record, _lock: lock })
     }
 
     /// The same for a job that has been started before; `None`, and nothing is written, where it has not.
@@ -192,21 +185,32 @@ impl JobStore {
         &self.record
     }
 
-    /// Begins an epoch: the number of this process start, above every earlier one.
-    pub(crate) fn next_epoch(&self) -> Result<u64> {
-        let mut counters = self.counters()?;
-        counters.epoch += 1;
-        self.write_counters(&counters)?;
-        Ok(counters.epoch)
+    /// Begins an epoch: the number of this process start, above every earlier one. From here on `latest` is the checkpoint that the
+    /// job goes on from, whatever an earlier process still writes.
+    pub(crate) fn begin_epoch(&self, latest: Option<CheckpointId>) -> Result<u64> {
+        self.head.begin(latest)
+    }
+
+    /// Begins an epoch in which the latest checkpoint stays what it is, be it damaged or lost, until one is completed.
+    pub(crate) fn begin_epoch_beside(&self) -> Result<u64> {
+        let latest = self.latest().map(|latest| latest.map(|latest| latest.id()));
+        self.head.begin(latest.unwrap_or_else(|_| self.head.document().latest))
+    }
+
+    /// Looks whether this process still runs the job, before it touches what may be another's by now.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] where it does not.
+    pub(crate) fn confirm_epoch(&self) -> Result<()> {
+        self.head.confirm()
     }
 
     /// Reserves checkpoint ids, above every one ever reserved. What is not used of them is a gap, which is normal.
     pub(crate) fn reserve_ids(&self) -> Result<Range<u64>> {
-        let mut counters = self.counters()?;
-        let first = counters.reserved.max(self.highest_directory()?) + 1;
-        counters.reserved = first + RESERVED_IDS - 1;
-        self.write_counters(&counters)?;
-        Ok(first..first + RESERVED_IDS)
+        let there = self.highest_directory()?;
+        let head = self.head.change(|head| head.reserved = head.reserved.max(there) + RESERVED_IDS)?;
+        let end = head.reserved + 1;
+        Ok(end - RESERVED_IDS..end)
     }
 
     /// Marks the job as finished: the commits of its final checkpoint are confirmed, and a rerun does nothing.
@@ -223,18 +227,6 @@ impl JobStore {
     /// The store's path of one of the job's files.
     pub(super) fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.record.job)
-    }
-
-    fn counters(&self) -> Result<Counters> {
-        let path = self.path("epoch");
-        match read_sealed(&*self.store, COUNTERS_FORMAT, &path)? {
-            Some(counters) => Ok(counters),
-            None => refuse_lost(&*self.store, &self.record.job, &path).map(|()| Counters::default()),
-        }
-    }
-
-    fn write_counters(&self, counters: &Counters) -> Result<()> {
-        write_sealed(&*self.store, COUNTERS_FORMAT, &self.path("epoch"), Put::Replace, counters)
     }
 }
 
@@ -253,7 +245,7 @@ fn check_name(job: &str) -> Result<()> {
 }
 
 /// A file that every checkpoint is preceded by may be missing only where there is no checkpoint: what it held must not change.
-fn refuse_lost(store: &dyn StoreBackend, job: &str, path: &str) -> Result<()> {
+pub(super) fn refuse_lost(store: &dyn StoreBackend, job: &str, path: &str) -> Result<()> {
     let names = store.list(job)?;
     match names.iter().find(|name| name.starts_with("chk-")) {
         None => Ok(()),

@@ -10,6 +10,7 @@ mod copies;
 mod directory;
 mod durable;
 mod file;
+mod head;
 mod job_files;
 mod manifest;
 #[cfg_attr(not(any(test, feature = "testing")), expect(dead_code, reason = "only the test kit plans faults"))]

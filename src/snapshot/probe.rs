@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use super::checkpoints::{MANIFEST_FORMAT, OperatorSnapshot, TaskSnapshot};
 use super::file::{Section, TAIL_BYTES};
-use super::job_files::{COUNTERS_FORMAT, Counters, FINISHED_FORMAT, Finished, JOB_FORMAT, JobOptions, JobRecord, JobStore};
+use super::head::{HEAD_FORMAT, HeadDocument};
+use super::job_files::{FINISHED_FORMAT, Finished, JOB_FORMAT, JobOptions, JobRecord, JobStore};
 use super::manifest::{CheckpointKind, CheckpointNote, Manifest};
 use super::memory::MemoryStore;
 use super::reader::{SnapshotReader, parse_section};
@@ -81,7 +82,7 @@ pub(crate) fn files_of(manifest: &[u8]) -> Vec<String> {
 pub(crate) fn documents(bytes: &[u8]) -> usize {
     let is = [
         unseal::<JobRecord>(JOB_FORMAT, NAME.as_ref(), bytes).is_ok(),
-        unseal::<Counters>(COUNTERS_FORMAT, NAME.as_ref(), bytes).is_ok(),
+        unseal::<HeadDocument>(HEAD_FORMAT, NAME.as_ref(), bytes).is_ok(),
         unseal::<Finished>(FINISHED_FORMAT, NAME.as_ref(), bytes).is_ok(),
     ];
     is.into_iter().filter(|is| *is).count()
@@ -113,7 +114,7 @@ pub(crate) fn with_seal(bytes: &[u8]) -> Vec<u8> {
 pub(crate) struct Written {
     pub(crate) snapshot_file: Vec<u8>,
     pub(crate) manifest: Vec<u8>,
-    /// The job's record, its counters, its end mark.
+    /// The job's record, its head, its end mark.
     pub(crate) documents: Vec<Vec<u8>>,
     /// The blocks of the snapshot file.
     pub(crate) blocks: Vec<Block>,
@@ -123,7 +124,7 @@ pub(crate) struct Written {
 pub(crate) fn written(views: Vec<Arc<dyn StateView>>) -> Result<Written> {
     let (store, id) = (MemoryStore::new(), CheckpointId(1));
     let job = JobStore::open(Arc::new(store.clone()), "job", &JobOptions { max_parallelism: Some(1), seed: Some(1) })?;
-    let attempt = Attempt { epoch: job.next_epoch()?, n: 0 };
+    let attempt = Attempt { epoch: job.begin_epoch(None)?, n: 0 };
     let operator = OperatorSnapshot { uid: Uid::new("counts"), ended: false, watermark: Timestamp::from_millis(7), views };
     let task = TaskId { chain: 0, index: 0 };
     let entry = job.write_snapshot(&TaskSnapshot { checkpoint: id, task, attempt, operators: vec![operator] })?;
@@ -141,7 +142,7 @@ pub(crate) fn written(views: Vec<Arc<dyn StateView>>) -> Result<Written> {
     Ok(Written {
         snapshot_file: bytes(&job.checkpoint_path(id, &name))?,
         manifest: bytes(&job.checkpoint_path(id, "manifest"))?,
-        documents: ["job/job", "job/epoch", "job/finished"].into_iter().map(bytes).collect::<Result<_>>()?,
+        documents: ["job/job", "job/head", "job/finished"].into_iter().map(bytes).collect::<Result<_>>()?,
         blocks: blocks.map_err(|error| Error::Engine(error.to_string()))?.concat(),
     })
 }

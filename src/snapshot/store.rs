@@ -129,8 +129,8 @@ pub trait StoreBackend: Send + Sync + Debug {
     /// Locks `path` against every other process and every other holder, until the lock is dropped or the process ends, however it
     /// ends. Does not wait.
     ///
-    /// A store that cannot know that another process has ended must make its locks end by themselves, and fence off a holder that
-    /// has lost its lock: then that holder's writes must fail.
+    /// A store that cannot know that another process has ended must make its locks end by themselves, and make
+    /// [`swap`](StoreBackend::swap) one step: then a holder that has lost its lock can complete no checkpoint.
     ///
     /// # Errors
     /// [`Error::Locked`] while somebody holds it; [`Error::Store`].
@@ -142,6 +142,22 @@ pub trait StoreBackend: Send + Sync + Debug {
     /// # Errors
     /// [`Error::Store`]: with [`Put::New`] where the file exists, and where `write` fails; nothing has changed then.
     fn put(&self, path: &str, put: Put, write: &mut WriteFn<'_>) -> Result<u64>;
+
+    /// Writes a file as [`put`](StoreBackend::put) does if its content still is `expected`, or if there is no such file and nothing
+    /// is expected; returns whether it was. By this the job's head changes, which says who runs the job and which checkpoint is its
+    /// latest.
+    ///
+    /// What is there by itself looks and then writes, which is enough where a lock cannot be lost. Where it can, both have to be one
+    /// step, such as an object store's conditional put: it is what fences off a process that has lost its lock and does not know.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    fn swap(&self, path: &str, expected: Option<&[u8]>, content: &[u8]) -> Result<bool> {
+        if self.get(path)?.as_deref() != expected {
+            return Ok(false);
+        }
+        self.put(path, Put::Replace, &mut |out| Ok(out.write_all(content)?)).map(|_| true)
+    }
 
     /// The size of a file in bytes; `None` where there is no such file.
     ///

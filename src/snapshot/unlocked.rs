@@ -6,8 +6,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::checkpoints::{MANIFEST, check_owner, check_size, directories, manifest_in, parse_directory, usable_below};
+use super::checkpoints::{
+    MANIFEST, check_owner, check_size, directories, directory_name, lost, manifest_in, parse_directory, usable_below,
+};
 use super::file::{FileEntry, Section};
+use super::head::head_of;
 use super::job_files::{FINISHED_FORMAT, Finished, JOB_FORMAT, JobRecord, read_sealed};
 use super::manifest::Manifest;
 use super::reader::SnapshotReader;
@@ -89,6 +92,24 @@ impl JobDir {
     pub(crate) fn finished(&self) -> Result<Option<CheckpointId>> {
         let finished: Option<Finished> = read_sealed(&*self.store, FINISHED_FORMAT, &format!("{}/finished", self.dir))?;
         Ok(finished.map(|finished| finished.checkpoint()))
+    }
+
+    /// The latest complete checkpoint: what the job's next start goes on from.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where the head names one that is not there, or is itself damaged; [`Error::StateMismatch`] for a newer
+    /// format; [`Error::Store`].
+    pub(crate) fn latest(&self) -> Result<Option<FoundDir>> {
+        let head = head_of(&*self.store, &self.dir)?.unwrap_or_default();
+        let latest = self.checkpoints()?.into_iter().rfind(|found| found.complete);
+        match head.latest {
+            Some(id) if latest.as_ref().is_none_or(|latest| latest.id < id) => {
+                let manifest = self.store.locate(&format!("{}/{}/{MANIFEST}", self.dir, directory_name(id)));
+                let usable = |record: JobRecord| usable_below(&*self.store, &self.dir, &record, id);
+                Err(with_usable(lost(&manifest, id), || self.record().ok().flatten().map_or_else(Vec::new, usable)))
+            }
+            _ => Ok(latest),
+        }
     }
 
     /// The directories of its checkpoints, oldest first.

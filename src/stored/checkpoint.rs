@@ -62,10 +62,10 @@ impl StoredCheckpoint {
     /// Opens a job's latest complete checkpoint; `None` where there is none.
     ///
     /// # Errors
-    /// Those of [`StoredCheckpoint::open`].
+    /// Those of [`StoredCheckpoint::open`]; [`Error::Corrupt`](crate::Error::Corrupt) also where the latest one is missing: it names
+    /// the older ones that are usable.
     pub fn latest(store: &Store, job: &str) -> Result<Option<Self>> {
-        let found = JobDir::new(store.0.clone(), job).checkpoints()?;
-        let latest = found.into_iter().rfind(|found| found.complete);
+        let latest = JobDir::new(store.0.clone(), job).latest()?;
         latest.map(|latest| StoredCheckpoint::open(store, &latest.dir)).transpose()
     }
 

@@ -109,6 +109,7 @@ fn listed(store: &Store, dir: &JobDir) -> Result<StoredJob> {
         Ok(Some(_)) => {}
         Err(error) => faults.push(error),
     }
+    faults.extend(dir.latest().err());
     let finished = dir.finished().unwrap_or_else(|error| {
         faults.push(error);
         None

@@ -140,11 +140,10 @@ impl StateWriter {
     /// [`Error::Corrupt`] where the checkpoint is damaged; [`Error::Store`].
     pub fn repair(store: &Store, job: &str, checkpoint: Option<CheckpointId>) -> Result<Self> {
         let files = JobStore::open_existing(store.0.clone(), job)?.ok_or_else(|| no_checkpoint(job, "no state"))?;
-        let ids = files.list()?;
         let id = match checkpoint {
-            Some(id) if !ids.contains(&id) => return Err(no_checkpoint(job, &format!("no complete checkpoint {id}"))),
+            Some(id) if !files.list()?.contains(&id) => return Err(no_checkpoint(job, &format!("no complete checkpoint {id}"))),
             Some(id) => id,
-            None => *ids.last().ok_or_else(|| no_checkpoint(job, "no complete checkpoint"))?,
+            None => files.latest()?.ok_or_else(|| no_checkpoint(job, "no complete checkpoint"))?.id(),
         };
         let base = CheckpointDir::open(store.0.clone(), &format!("{job}/chk-{id}"))?;
         StateWriter::new(files, Some(base))
@@ -157,7 +156,7 @@ impl StateWriter {
                 "run a job of another name or in another store, and seed that",
             ));
         }
-        let attempt = Attempt { epoch: job.next_epoch()?, n: 0 };
+        let attempt = Attempt { epoch: job.begin_epoch_beside()?, n: 0 };
         let id = CheckpointId(job.reserve_ids()?.start);
         let places = Places { hasher: job.record().hasher(), groups: job.record().groups() };
         let operators = base.as_ref().map(|base| base.manifest().operators.clone()).unwrap_or_default();

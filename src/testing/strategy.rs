@@ -73,7 +73,7 @@ fn callback() -> impl Strategy<Value = PlannedFault> + Clone {
 /// Those that a store may do: one that forgets what it said is durable is no fault to be survived.
 fn store() -> impl Strategy<Value = PlannedFault> + Clone {
     let effect = select(vec![DiskFault::Refused, DiskFault::Torn, DiskFault::MaybeDone, DiskFault::Unsynced]);
-    let path = select(vec!["", "manifest", ".snap", "finished", "epoch"]).prop_map(str::to_owned);
+    let path = select(vec!["", "manifest", ".snap", "finished", "head"]).prop_map(str::to_owned);
     (select(&DiskCall::ALL[..]), path, 1..=2 * CALLS, effect).prop_map(|(call, path, nth, effect)| PlannedFault::Store {
         call,
         path,

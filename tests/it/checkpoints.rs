@@ -144,7 +144,7 @@ fn a20_ids_that_cannot_be_reserved_do_not_end_checkpoints() {
     let sim = Simulation::new(8);
     let (out, fault) = (sim.sink(), Fault::error_at(3).times(2));
     // The first two writes are those of the start; a thousand ids are reserved by it.
-    sim.disk().plan(DiskCall::Put, "epoch", DiskFault::Refused, &fault);
+    sim.disk().plan(DiskCall::Put, "head", DiskFault::Refused, &fault);
     let job = count(&sim, Scripted::new([vec![1u64]]).endless(), &out);
     let told = Arc::new(Mutex::new(0));
     let failed = told.clone();

@@ -271,7 +271,7 @@ fn trouble() -> impl Strategy<Value = Trouble> {
     let source = prop_oneof![Just(SourceCall::Splits), Just(SourceCall::Open), Just(SourceCall::Poll)];
     let effect =
         prop_oneof![Just(DiskFault::Refused), Just(DiskFault::Torn), Just(DiskFault::Unsynced), Just(DiskFault::MaybeDone)];
-    let part = prop_oneof![Just(""), Just("manifest"), Just(".snap"), Just("finished"), Just("epoch")];
+    let part = prop_oneof![Just(""), Just("manifest"), Just(".snap"), Just("finished"), Just("head")];
     let disk =
         prop_oneof![4 => Just(DiskCall::Put), 1 => Just(DiskCall::Read), 1 => Just(DiskCall::Delete), 1 => Just(DiskCall::Lock)];
     prop_oneof![

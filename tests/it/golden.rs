@@ -457,14 +457,14 @@ fn files_that_are_missing_newer_or_of_another_job_are_refused_by_name() {
         sim.disk().remove(path).unwrap();
         failed_with(&sim.run(describe(sim.disk().store(), None, &out)), &[path, "the file is missing", "usable"]);
     }
-    for name in ["golden/job", "golden/epoch"] {
+    for name in ["golden/job", "golden/head"] {
         let sim = golden(7);
         sim.disk().remove(name).unwrap();
         failed_with(&sim.run(describe(sim.disk().store(), None, &out)), &[name, "the file is missing", "bring it back"]);
     }
     // Each document begins with {"format": .., "version": 1}, and ends with a checksum.
     let manifest = format!("{dir}/manifest");
-    for path in [&*manifest, "golden/job", "golden/epoch"] {
+    for path in [&*manifest, "golden/job", "golden/head"] {
         let sim = golden(8);
         sim.disk().damage(path, |bytes| {
             let at = bytes.windows(8).position(|window| window == b"\xa7version").unwrap() + 8;

@@ -29,3 +29,4 @@ mod sinks;
 mod state;
 mod stored;
 mod suites;
+mod takeover;

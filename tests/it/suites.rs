@@ -2,7 +2,7 @@
 
 mod sinks;
 mod sources;
-mod stores;
+pub mod stores;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -10,6 +10,7 @@ fn fail_manifests(store: &MemoryStore, fault: Fault) {
 fn second_fails(fault: Fault) -> (MemoryStore, JobStore, Error) {
     let store = MemoryStore::new();
     let job = open(&store);
+    job.begin_epoch(None).unwrap();
     complete(&job, 1);
     let second = prepare(&job, 2, vec![vec![keyed("count", 0..2)]]);
     fail_manifests(&store, fault);
@@ -154,6 +155,7 @@ fn a_late_file_of_an_old_attempt_touches_no_other() {
 fn a4_a_manifest_that_was_not_synced_is_made_durable_before_it_is_gone_on_from() {
     let store = MemoryStore::new();
     let job = open(&store);
+    job.begin_epoch(None).unwrap();
     complete(&job, 1);
     store.on_call(|call| (call.kind == CallKind::Rename && call.path.ends_with("chk-2/manifest")).then_some(Fault::Unsynced));
     assert!(job.write_manifest(&prepare(&job, 2, vec![vec![keyed("count", 0..2)]])).is_err());

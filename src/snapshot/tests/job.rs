@@ -9,7 +9,7 @@ fn a21_no_epoch_and_no_id_is_handed_out_twice() {
     let (mut epochs, mut ids) = (0, 0);
     for _ in 0..5 {
         let job = open(&store);
-        let epoch = job.next_epoch().unwrap();
+        let epoch = job.begin_epoch(None).unwrap();
         assert!(epoch > epochs);
         epochs = epoch;
         for _ in 0..2 {
@@ -39,7 +39,7 @@ fn a21_an_outcome_that_is_unknown_reuses_no_id() {
 fn a21_ids_stay_above_every_checkpoint_that_is_there() {
     let store = MemoryStore::new();
     let job = open(&store);
-    job.next_epoch().unwrap();
+    job.begin_epoch(None).unwrap();
     complete(&job, 70_000);
     assert_eq!(job.reserve_ids().unwrap().start, 70_001);
 }
@@ -117,14 +117,14 @@ fn c22_a_damaged_job_record_is_an_error() {
 
 #[test]
 fn a21_a_lost_record_or_counter_is_not_begun_anew_beside_checkpoints() {
-    for file in ["job/job", "job/epoch"] {
+    for file in ["job/job", "job/head"] {
         let store = MemoryStore::new();
         let job = open(&store);
-        job.next_epoch().unwrap();
+        job.begin_epoch(None).unwrap();
         complete(&job, 1);
         drop(job);
         store.delete(file).unwrap();
-        let error = open_with(&store, &JobOptions::default()).and_then(|job| job.next_epoch()).unwrap_err();
+        let error = open_with(&store, &JobOptions::default()).and_then(|job| job.begin_epoch(None)).unwrap_err();
         assert!(error.to_string().contains("the file is missing"), "{error}");
     }
 }

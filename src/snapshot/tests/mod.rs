@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod files;
+mod head;
 mod job;
 mod restores;
 mod stores;

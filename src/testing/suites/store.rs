@@ -14,6 +14,7 @@ const SIZES: &str = "put and size say how many bytes a file has";
 const ABSENT: &str = "a file that is not there has no size, and reading it is an error";
 const NEVER_OVERWRITES: &str = "with Put::New a file that exists is refused and left as it is";
 const REPLACES: &str = "with Put::Replace the new file takes the old one's place";
+const SWAPS: &str = "swap writes a file that is as expected, and leaves any other as it is";
 const ATOMIC: &str = "a file is seen only once it is complete";
 const LEAVES_NOTHING: &str = "a write that fails changes nothing, and says so";
 const SHORT: &str = "a range beyond a file's end is Error::Corrupt";
@@ -31,7 +32,7 @@ const RETURNS: &str = "every call of a store returns";
 /// The directory in which the suite writes.
 const ROOM: &str = "suite";
 
-/// Checks a store: a file is put at once and completely, refused where it exists, read, listed and deleted; a lock has one holder;
+/// Checks a store: a file is put at once and completely, refused where it exists, swapped, read, listed and deleted; a lock has one holder;
 /// and whoever opens the store anew sees it all.
 ///
 /// `make` opens the store anew, each time over the same place, as another process would. The suite writes below the directory
@@ -55,6 +56,7 @@ pub fn store(make: impl Fn() -> Store + Send + 'static) {
         bench.clear();
         bench.check_files();
         bench.check_failures();
+        bench.check_swaps();
         bench.check_directories();
         bench.check_locks();
         bench.check_threads();
@@ -159,6 +161,29 @@ impl StoreBench<'_> {
         for (name, put, before) in [("fresh", Put::New, None), ("file", Put::Replace, Some(b"new".as_slice()))] {
             self.check_while_written(name, put, before);
             self.check_broken_off(name, put, before);
+        }
+    }
+
+    fn check_swaps(&self) {
+        let swap = |expected: Option<&[u8]>, content: &[u8]| {
+            self.doing.now("swap 'swapped'");
+            done("swap", self.store.swap(&path("swapped"), expected, content))
+        };
+        let steps = [
+            (Some(""), "none", false),
+            (None, "first", true),
+            (None, "none", false),
+            (Some("firs"), "none", false),
+            (Some("first"), "second", true),
+            (Some("first"), "none", false),
+            (Some("second"), "second", true),
+        ];
+        let mut now: Option<&str> = None;
+        for (expected, content, swaps) in steps {
+            let swapped = swap(expected.map(str::as_bytes), content.as_bytes());
+            holds(SWAPS, swapped == swaps, || format!("it says {swapped} where {expected:?} is expected of {now:?}"));
+            now = if swaps { Some(content) } else { now };
+            self.sees(SWAPS, "swapped", now.map(str::as_bytes));
         }
     }
 

@@ -24,7 +24,7 @@ fn the_directory_the_memory_and_the_simulated_disk_pass() {
 
 /// What is wrong with a map.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Flaw {
+pub enum Flaw {
     None,
     LosesTheLastByte,
     SaysNoSize,
@@ -32,6 +32,9 @@ enum Flaw {
     Overwrites,
     OverwriteMaybe,
     KeepsTheOld,
+    SwapsBlindly,
+    SwapsNothing,
+    SwapsUnseen,
     WritesInPlace,
     ListsUnfinished,
     LeavesHalf,
@@ -58,7 +61,7 @@ type Files = BTreeMap<String, Vec<u8>>;
 
 /// Files in memory.
 #[derive(Clone, Debug)]
-struct Map {
+pub struct Map {
     flaw: Flaw,
     files: Arc<Mutex<Files>>,
     locks: Arc<Mutex<BTreeSet<String>>>,
@@ -76,7 +79,7 @@ impl Drop for Lock {
 }
 
 impl Map {
-    fn with(flaw: Flaw) -> Map {
+    pub fn with(flaw: Flaw) -> Map {
         Map { flaw, files: Arc::default(), locks: Arc::default() }
     }
 
@@ -163,6 +166,18 @@ impl StoreBackend for Map {
             self.insert(path, &bytes);
         }
         Ok(if self.flaw == Flaw::SaysNoSize { 0 } else { bytes.len() as u64 })
+    }
+
+    fn swap(&self, path: &str, expected: Option<&[u8]>, content: &[u8]) -> Result<bool> {
+        let fits = self.files.lock().unwrap().get(path).map(Vec::as_slice) == expected;
+        match self.flaw {
+            Flaw::SwapsBlindly => self.insert(path, content),
+            Flaw::SwapsNothing => {}
+            Flaw::SwapsUnseen if !fits => self.insert(path, content),
+            _ if fits => self.insert(path, content),
+            _ => {}
+        }
+        Ok(fits || self.flaw == Flaw::SwapsBlindly)
     }
 
     fn size(&self, path: &str) -> Result<Option<u64>> {
@@ -253,6 +268,7 @@ fn a_map_without_a_flaw_passes() {
 fn every_flaw_of_a_store_is_caught_by_its_rule() {
     let never_overwrites = "with Put::New a file that exists is refused and left as it is";
     let atomic = "a file is seen only once it is complete";
+    let swaps = "swap writes a file that is as expected, and leaves any other as it is";
     let lists = "list names the files and directories directly in a directory, each once";
     let locks = "a lock has one holder, and is free when that drops it";
     let deletes = "delete removes the file, and only it; one that is not there is no error";
@@ -264,6 +280,9 @@ fn every_flaw_of_a_store_is_caught_by_its_rule() {
         (Flaw::Overwrites, never_overwrites),
         (Flaw::OverwriteMaybe, never_overwrites),
         (Flaw::KeepsTheOld, "with Put::Replace the new file takes the old one's place"),
+        (Flaw::SwapsBlindly, swaps),
+        (Flaw::SwapsNothing, swaps),
+        (Flaw::SwapsUnseen, swaps),
         (Flaw::WritesInPlace, atomic),
         (Flaw::ListsUnfinished, atomic),
         (Flaw::LeavesHalf, "a write that fails changes nothing, and says so"),
