@@ -10,8 +10,8 @@ use serde::de::value::{SeqDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::MAX_DEPTH;
 use super::write::PAIR;
+use super::{MAX_DEPTH, Reader};
 
 /// Why bytes cannot be read as what they should be.
 #[derive(Debug)]
@@ -183,7 +183,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'_, 'de> {
     type Error = Unreadable;
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit struct identifier ignored_any
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit struct identifier
     }
 
     fn is_human_readable(&self) -> bool {
@@ -193,6 +193,14 @@ impl<'de> Deserializer<'de> for &mut Decoder<'_, 'de> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
         let object = self.object()?;
         self.visit(object, visitor)
+    }
+
+    /// Passes over what nobody asks for, which need only be whole.
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
+        let mut reader = Reader { rest: *self.rest };
+        reader.skip().map_err(de::Error::custom)?;
+        *self.rest = reader.rest;
+        visitor.visit_unit()
     }
 
     fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {

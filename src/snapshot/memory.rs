@@ -69,6 +69,9 @@ struct Images {
     hook: Option<Hook>,
 }
 
+/// Room for a file of a small job, so that writing it does not grow it step by step.
+const USUAL_BYTES: usize = 2048;
+
 /// Keeps files in memory. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct MemoryStore {
@@ -202,7 +205,7 @@ impl StoreBackend for MemoryStore {
         if put == Put::New && self.images().live.contains_key(path) {
             return Err(failed(std::io::Error::from(std::io::ErrorKind::AlreadyExists).into()));
         }
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
         write(&mut bytes).map_err(failed)?;
         if at_write == Some(Fault::Torn) {
             self.leave_behind(path, bytes.get(..bytes.len() / 2).unwrap_or_default());

@@ -21,6 +21,9 @@ use crate::executor::{RestoreFrom, Running};
 use crate::hook::Canary;
 use crate::ids::TaskId;
 
+/// Room for what happens in the process of a small job.
+const USUAL_TRACE: usize = 1024;
+
 /// Why a process stopped before its job had ended.
 #[derive(Clone, Debug)]
 pub(super) enum Halt {
@@ -95,7 +98,7 @@ impl Process {
             arrived: Vec::new(),
             offloaded: 0,
             steps: 0,
-            trace: Trace::default(),
+            trace: Trace(Vec::with_capacity(USUAL_TRACE)),
             names: BTreeMap::new(),
             notes: Vec::new(),
             halt: None,
