@@ -63,6 +63,9 @@ pub(crate) const VIEWS_BYTES: u64 = 256 << 20;
 /// A task that was told to stop and is still there after this is stuck, and the job fails: a second attempt beside it could write
 /// the same output twice.
 pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(180);
+/// Calls of a store that were given up and have not come back: each keeps a thread. From here on further ones are refused; deletions
+/// are from half of it on.
+pub(crate) const HANGING_CALLS: usize = 16;
 
 /// How often a record counts, whatever fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

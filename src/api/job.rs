@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::sources::SourceStream;
 use super::stream::Record;
@@ -12,27 +13,75 @@ use crate::config::{Checkpoints, ExponentialDelay, Pipes, Restart};
 use crate::error::Result;
 use crate::ids::Uid;
 use crate::job::{JobHandle, start};
-use crate::snapshot::{DirectoryStore, MemoryStore, StoreBackend};
+use crate::snapshot::{DirectoryStore, MemoryStore, Patience, PatientStore, StoreBackend};
 use crate::source::Source;
 
 /// Where a job keeps its checkpoints.
 #[derive(Clone, Debug)]
-pub struct Store(pub(crate) Arc<dyn StoreBackend>);
+pub struct Store {
+    pub(crate) backend: Arc<dyn StoreBackend>,
+    /// How a job waits for it; none where it can't hang.
+    patience: Option<Patience>,
+}
 
 impl Store {
     /// A store of the user's: see [`StoreBackend`], which has an example.
     pub fn of(backend: impl StoreBackend + 'static) -> Self {
-        Store(Arc::new(backend))
+        Store { backend: Arc::new(backend), patience: Some(Patience::default()) }
     }
 
     /// A local directory; each job has a directory of its own in it. It is made at the first start.
     pub fn directory(path: impl Into<PathBuf>) -> Self {
-        Store(Arc::new(DirectoryStore::new(path)))
+        Store::of(DirectoryStore::new(path))
     }
 
     /// Memory: restarts within the process find it, the next process does not. Clones are the same store.
     pub fn memory() -> Self {
-        Store(Arc::new(MemoryStore::new()))
+        Store::at_hand(MemoryStore::new())
+    }
+
+    /// One whose calls do no more than look into memory.
+    pub(crate) fn at_hand(backend: impl StoreBackend + 'static) -> Self {
+        Store { backend: Arc::new(backend), patience: None }
+    }
+
+    /// The longest that a job waits for a call of the store, or, while it writes a file, for each 256 KiB of it. Default: 60 s.
+    ///
+    /// A call that has not come back by then is an error, and what it was to change may have changed all the same. The call itself
+    /// cannot be stopped: it keeps its thread until it comes back. Once sixteen hang like that, further calls are refused at once; deletions, which a
+    /// job can do without longest, once eight do.
+    /// A store in memory is not waited for.
+    ///
+    /// ```
+    /// use tidegate::{Job, Store, millis, secs};
+    ///
+    /// let store = Store::directory("/mnt/shared/state").timeout(secs(20)).retries(3, millis(200));
+    /// let job = Job::new("orders").store(store);
+    /// ```
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.patience.get_or_insert_default().timeout = timeout;
+        self
+    }
+
+    /// How often a job makes a call again that has failed, and how long it waits before it does so for the first time; twice as long
+    /// each time after. Default: no retries, because what a local disk refuses once it refuses twice.
+    ///
+    /// A call is only made again where that is the same as making it once. Restarts and the next checkpoint, which try again as well,
+    /// do so anew, with all that it costs.
+    #[must_use]
+    pub fn retries(mut self, retries: u32, pause: Duration) -> Self {
+        let patience = self.patience.get_or_insert_default();
+        (patience.retries, patience.pause) = (retries, pause);
+        self
+    }
+
+    /// The store as a job uses it.
+    pub(crate) fn with_patience(self) -> Arc<dyn StoreBackend> {
+        match self.patience {
+            Some(patience) => Arc::new(PatientStore::new(self.backend, patience)),
+            None => self.backend,
+        }
     }
 }
 
@@ -175,7 +224,7 @@ impl Job {
             parallelism: self.parallelism,
             max_parallelism: self.max_parallelism,
             checkpoints: self.checkpoints,
-            store: self.store.map(|store| store.0),
+            store: self.store.map(Store::with_patience),
             may_be_lost: self.may_be_lost,
             pipes: Pipes::default(),
             hash_seed: None,

@@ -197,7 +197,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'_, 'de> {
 
     /// Passes over what nobody asks for, which need only be whole.
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
-        let mut reader = Reader { rest: *self.rest };
+        let mut reader = Reader { rest: self.rest };
         reader.skip().map_err(de::Error::custom)?;
         *self.rest = reader.rest;
         visitor.visit_unit()

@@ -15,6 +15,7 @@ mod job_files;
 mod manifest;
 #[cfg_attr(not(any(test, feature = "testing")), expect(dead_code, reason = "only the test kit plans faults"))]
 mod memory;
+mod patient;
 #[cfg(feature = "testing")]
 pub(crate) mod probe;
 mod reader;
@@ -36,6 +37,7 @@ pub(crate) use manifest::{CheckpointNote, Manifest, OperatorEntry, OperatorManif
 pub(crate) use memory::MemoryStore;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use memory::{Call, CallKind, Fault};
+pub(crate) use patient::{Patience, PatientStore};
 pub(crate) use restore::{RestoredOperator, Share, deal_blocks};
 pub use store::{Put, StoreBackend, StoreLock, WriteFn};
 pub(crate) use unlocked::{CheckpointDir, FoundDir, JobDir, SectionReader};

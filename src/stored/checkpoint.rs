@@ -56,7 +56,7 @@ impl StoredCheckpoint {
     /// its manifest is damaged or another checkpoint's, [`Error::StateMismatch`](crate::Error::StateMismatch) where it is of a newer
     /// format.
     pub fn open(store: &Store, dir: &str) -> Result<Self> {
-        CheckpointDir::open(store.0.clone(), dir).map(|dir| StoredCheckpoint { dir })
+        CheckpointDir::open(store.backend.clone(), dir).map(|dir| StoredCheckpoint { dir })
     }
 
     /// Opens a job's latest complete checkpoint; `None` where there is none.
@@ -65,7 +65,7 @@ impl StoredCheckpoint {
     /// Those of [`StoredCheckpoint::open`]; [`Error::Corrupt`](crate::Error::Corrupt) also where the latest one is missing: it names
     /// the older ones that are usable.
     pub fn latest(store: &Store, job: &str) -> Result<Option<Self>> {
-        let latest = JobDir::new(store.0.clone(), job).latest()?;
+        let latest = JobDir::new(store.backend.clone(), job).latest()?;
         latest.map(|latest| StoredCheckpoint::open(store, &latest.dir)).transpose()
     }
 

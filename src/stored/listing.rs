@@ -82,7 +82,7 @@ impl fmt::Display for CheckpointKind {
 /// # Errors
 /// [`Error::Store`] where the store cannot be listed.
 pub fn jobs(store: &Store) -> Result<Vec<StoredJob>> {
-    JobDir::all(&store.0)?.iter().map(|dir| listed(store, dir)).collect()
+    JobDir::all(&store.backend)?.iter().map(|dir| listed(store, dir)).collect()
 }
 
 /// One job of a store; `None` where it has kept nothing.
@@ -90,7 +90,7 @@ pub fn jobs(store: &Store) -> Result<Vec<StoredJob>> {
 /// # Errors
 /// [`Error::Store`] where its directory cannot be listed.
 pub fn job(store: &Store, name: &str) -> Result<Option<StoredJob>> {
-    let dir = JobDir::new(store.0.clone(), name);
+    let dir = JobDir::new(store.backend.clone(), name);
     if dir.is_there()? { listed(store, &dir).map(Some) } else { Ok(None) }
 }
 

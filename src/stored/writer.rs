@@ -120,7 +120,7 @@ impl StateWriter {
     /// [`Error::Locked`] while the job runs; [`Error::StateRefused`] where it has a checkpoint or has finished;
     /// [`Error::StateMismatch`] where another maximum parallelism was fixed before; [`Error::Corrupt`]; [`Error::Store`].
     pub fn seed(store: &Store, job: &str, max_parallelism: Option<u16>) -> Result<Self> {
-        let files = JobStore::open(store.0.clone(), job, &JobOptions { max_parallelism, seed: None })?;
+        let files = JobStore::open(store.backend.clone(), job, &JobOptions { max_parallelism, seed: None })?;
         match files.list()?.last() {
             Some(id) => Err(refused(
                 format!("the job '{job}' has checkpoint {id}, whose state a new beginning would lose"),
@@ -139,13 +139,13 @@ impl StateWriter {
     /// [`Error::Locked`] while the job runs; [`Error::StateRefused`] where it has no such checkpoint or has finished;
     /// [`Error::Corrupt`] where the checkpoint is damaged; [`Error::Store`].
     pub fn repair(store: &Store, job: &str, checkpoint: Option<CheckpointId>) -> Result<Self> {
-        let files = JobStore::open_existing(store.0.clone(), job)?.ok_or_else(|| no_checkpoint(job, "no state"))?;
+        let files = JobStore::open_existing(store.backend.clone(), job)?.ok_or_else(|| no_checkpoint(job, "no state"))?;
         let id = match checkpoint {
             Some(id) if !files.list()?.contains(&id) => return Err(no_checkpoint(job, &format!("no complete checkpoint {id}"))),
             Some(id) => id,
             None => files.latest()?.ok_or_else(|| no_checkpoint(job, "no complete checkpoint"))?.id(),
         };
-        let base = CheckpointDir::open(store.0.clone(), &format!("{job}/chk-{id}"))?;
+        let base = CheckpointDir::open(store.backend.clone(), &format!("{job}/chk-{id}"))?;
         StateWriter::new(files, Some(base))
     }
 

@@ -136,7 +136,7 @@ impl Disk {
 
     /// The store of a job on this disk.
     pub fn store(&self) -> Store {
-        Store(Arc::new(self.files.clone()))
+        Store::at_hand(self.files.clone())
     }
 
     /// Plans a fault for those calls whose path contains `part`; they are what the fault counts.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::disk::Disk;
 use super::rng::Rng;
 use crate::actor::JobSpec;
-use crate::api::{Job, Store};
+use crate::api::Job;
 use crate::config::{Checkpoints, Pipes, Restart};
 
 /// How often a region may be restarted within one process.
@@ -40,7 +40,7 @@ impl Setting {
 
     /// The job as it runs in this setting, with its checkpoints on this disk.
     pub(super) fn of(&self, job: Job, disk: &Disk) -> JobSpec {
-        let Store(store) = disk.store();
+        let store = disk.store().with_patience();
         let spec = job.into_spec();
         let checkpoints = spec.checkpoints.unwrap_or_else(Checkpoints::manual).hurried(self.interval, self.timeout);
         let restart = self.restart.clone();

@@ -28,5 +28,5 @@ mod short;
 mod sinks;
 mod state;
 mod stored;
+mod stores;
 mod suites;
-mod takeover;

@@ -4,6 +4,7 @@ mod checkpoints;
 mod files;
 mod head;
 mod job;
+mod patient;
 mod restores;
 mod stores;
 mod undivided;

@@ -1,13 +1,15 @@
-//! What every store must do, asked of both; then what is particular to each.
+//! What every store must do, asked of each; then what is particular to each.
 
 use super::*;
 use crate::snapshot::store::Put;
 
-/// Runs a test on a store in memory and on one in a directory.
+/// Runs a test on a store in memory, on one in a directory, and on one that is waited for.
 fn each_store(test: impl Fn(&dyn StoreBackend)) {
     test(&MemoryStore::new());
     let dir = tempfile::tempdir().unwrap();
     test(&DirectoryStore::new(dir.path().join("not/yet/there")));
+    let inner = DirectoryStore::new(dir.path().join("waited for"));
+    test(&PatientStore::new(Arc::new(inner), Patience::default()));
 }
 
 fn put(store: &dyn StoreBackend, path: &str, put: Put, text: &str) -> Result<u64> {

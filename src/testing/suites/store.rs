@@ -52,7 +52,7 @@ const ROOM: &str = "suite";
 /// Where a rule is broken: with the rule, and how.
 pub fn store(make: impl Fn() -> Store + Send + 'static) {
     let checks = move |doing: &Doing| {
-        let bench = StoreBench { store: &*make().0, other: &*make().0, doing };
+        let bench = StoreBench { store: &*make().backend, other: &*make().backend, doing };
         bench.clear();
         bench.check_files();
         bench.check_failures();
