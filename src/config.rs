@@ -17,6 +17,9 @@ pub use restart::{ExponentialDelay, Failure, Restart};
 pub(crate) const BATCH_RECORDS: usize = 1024;
 /// Frames that an edge holds at most.
 pub(crate) const EDGE_FRAMES: usize = 8;
+/// How long a frame should take its receiver, all its edges together: with [`EDGE_FRAMES`] on an edge, one that is filled and one that
+/// waits, about a second's worth of records is under way to a task that is behind, and a barrier comes through as soon.
+pub(crate) const FRAME_TIME: Duration = Duration::from_millis(80);
 /// The bounds of what flows between the operators of a job: those above, unless a test narrows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pipes {

@@ -1,17 +1,20 @@
 //! One bounded channel from one task to one other task, and the way back for emptied buffers and spent records.
 //!
-//! Always: frames arrive in the order they were sent, and no more than the bound are under way. Buffers, and the records that a sink
+//! Always: frames arrive in the order they were sent, and no more than the bound are under way; how many records a frame has at most
+//! is what its receiver wants, so that those under way are handled within a time. Buffers, and the records that a sink
 //! is done with, go back to the task that allocated them: freeing memory on another thread than its allocator's costs more than
 //! handling it.
 //! The sender is used by the sending task's thread only, the receiver by the receiving one's.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 
 use super::bell::{Bell, RingOnDrop};
 use crate::config::BATCH_RECORDS;
-use crate::frame::{Batch, Frame};
+use crate::frame::{Batch, Frame, Portion};
 
 /// Records that nobody needs any more, to be dropped where they came from.
 pub(crate) type Spent = Box<dyn Send>;
@@ -34,7 +37,8 @@ pub(crate) struct EdgeSender<T> {
     frames: Sender<Frame<T>>,
     emptied: Receiver<Emptied<T>>,
     receiver: RingOnDrop,
-    batch: usize,
+    most: usize,
+    wanted: Arc<AtomicUsize>,
 }
 
 /// The receiving end.
@@ -43,6 +47,7 @@ pub(crate) struct EdgeReceiver<T> {
     frames: Receiver<Frame<T>>,
     emptied: Sender<Emptied<T>>,
     sender: RingOnDrop,
+    wanted: Arc<AtomicUsize>,
 }
 
 /// Why a frame was not sent; it is handed back where it may be sent later.
@@ -69,21 +74,22 @@ pub(crate) enum Received<T> {
 pub(crate) fn edge<T>(frames: usize, sender: Bell, receiver: Bell) -> (EdgeSender<T>, EdgeReceiver<T>) {
     let (frames_in, frames_out) = bounded(frames);
     let (emptied_in, emptied_out) = bounded(frames + 2);
+    let (most, wanted) = (BATCH_RECORDS, Arc::new(AtomicUsize::new(Portion::up_to(BATCH_RECORDS).records())));
     (
-        EdgeSender { frames: frames_in, emptied: emptied_out, receiver: RingOnDrop(receiver), batch: BATCH_RECORDS },
-        EdgeReceiver { frames: frames_out, emptied: emptied_in, sender: RingOnDrop(sender) },
+        EdgeSender { frames: frames_in, emptied: emptied_out, receiver: RingOnDrop(receiver), most, wanted: wanted.clone() },
+        EdgeReceiver { frames: frames_out, emptied: emptied_in, sender: RingOnDrop(sender), wanted },
     )
 }
 
 impl<T> EdgeSender<T> {
     /// Bounds the records of its frames otherwise.
     pub(crate) fn batches_of(self, records: usize) -> Self {
-        EdgeSender { batch: records.max(1), ..self }
+        EdgeSender { most: records.max(1), ..self }
     }
 
-    /// How many records make a frame full.
+    /// How many records make a frame full, as its receiver wants it now. Looked at once a frame.
     pub(crate) fn batch(&self) -> usize {
-        self.batch
+        self.wanted.load(Ordering::Relaxed).min(self.most)
     }
 
     /// Sends a frame and rings the receiver's bell.
@@ -100,7 +106,7 @@ impl<T> EdgeSender<T> {
 
     /// An empty batch: one that came back, else a new one with room for a full frame.
     pub(crate) fn buffer(&self) -> Batch<T> {
-        self.emptied.try_recv().map_or_else(|_| Batch::with_capacity(self.batch), |emptied| emptied.batch)
+        self.emptied.try_recv().map_or_else(|_| Batch::with_capacity(self.most), |emptied| emptied.batch)
     }
 }
 
@@ -115,6 +121,11 @@ impl<T> EdgeReceiver<T> {
             Err(TryRecvError::Empty) => Received::Empty,
             Err(TryRecvError::Disconnected) => Received::Closed,
         }
+    }
+
+    /// From now on frames are to have so many records at most.
+    pub(crate) fn want(&self, records: usize) {
+        self.wanted.store(records, Ordering::Relaxed);
     }
 
     /// Whether a frame waits.
@@ -134,8 +145,6 @@ impl<T> EdgeReceiver<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Wake, Waker};
 
     use super::*;

@@ -4,9 +4,11 @@
 //! after all of its records. Everything here is plain data, owned by whoever holds it.
 
 mod batch;
+mod portion;
 mod routed;
 
 pub(crate) use batch::{Batch, Consumer, Mark, Took};
+pub(crate) use portion::Portion;
 pub(crate) use routed::Routed;
 
 use crate::ids::CheckpointId;

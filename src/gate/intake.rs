@@ -3,13 +3,15 @@
 //! Always: a blocked edge is not read; no record is handed out before every edge has said its state; a frame's closing mark counts
 //! only once its records have been taken, and the watermarks in it are already the merged ones. Called by the task that owns it.
 
+use std::time::Duration;
+
 use super::alignment::Steps;
 use super::barriers::Barriers;
 use super::frontier::{Frontier, Output};
 use super::watch::Watch;
 use crate::channel::{EdgeReceiver, Received, Spent};
-use crate::config::Guarantee;
-use crate::frame::{Batch, Close, InputState};
+use crate::config::{BATCH_RECORDS, FRAME_TIME, Guarantee};
+use crate::frame::{Batch, Close, Frame, InputState, Portion};
 use crate::hook::Hooks;
 use crate::ids::CheckpointId;
 use crate::time::{Moment, Timestamp};
@@ -46,6 +48,18 @@ pub(crate) struct GateStart {
     pub(crate) guarantee: Guarantee,
 }
 
+/// The frame that is being taken.
+#[derive(Debug)]
+struct Current<T> {
+    edge: usize,
+    /// What is left of its records.
+    batch: Batch<T>,
+    close: Close,
+    /// How many there were, and since when they are being taken.
+    records: usize,
+    since: Moment,
+}
+
 /// All input edges of a task.
 #[derive(Debug)]
 pub(crate) struct Intake<T> {
@@ -56,8 +70,9 @@ pub(crate) struct Intake<T> {
     next: usize,
     /// How many edges have ended.
     ended: usize,
-    /// The frame that is being taken: its edge, what is left of its records, its closing mark.
-    current: Option<(usize, Batch<T>, Close)>,
+    current: Option<Current<T>>,
+    /// For each edge, how large its frames are to be, so that all that is under way to the task is handled within a time.
+    portions: Vec<Portion>,
     /// Where somebody hooks in.
     watch: Option<Box<Watch>>,
 }
@@ -73,6 +88,7 @@ impl<T> Intake<T> {
             next: 0,
             ended: 0,
             current: None,
+            portions: vec![Portion::up_to(BATCH_RECORDS); n],
             watch: Watch::over(n, hooks),
         }
     }
@@ -100,7 +116,7 @@ impl<T> Intake<T> {
                     if let Some(watch) = &mut self.watch {
                         watch.frame(at, &frame.batch, frame.close);
                     }
-                    self.begin(at, frame.batch, frame.close);
+                    self.begin(at, frame, now);
                     return Arrival::Frame;
                 }
                 Received::Empty => {}
@@ -114,7 +130,7 @@ impl<T> Intake<T> {
         self.barriers.is_blocked(edge) && !self.watch.as_ref().is_some_and(|watch| watch.unblocks())
     }
 
-    fn begin(&mut self, edge: usize, mut batch: Batch<T>, close: Close) {
+    fn begin(&mut self, edge: usize, Frame { mut batch, close }: Frame<T>, since: Moment) {
         let frontier = &mut self.frontier;
         batch.marks.retain_mut(|mark| match frontier.watermark(edge, mark.watermark) {
             Some(Output::Watermark(merged)) => {
@@ -123,17 +139,20 @@ impl<T> Intake<T> {
             }
             _ => false,
         });
-        self.current = Some((edge, batch, close));
+        self.current = Some(Current { edge, records: batch.len(), batch, close, since });
     }
 
     /// The records of the current frame that are still to be taken.
     pub(crate) fn records(&mut self) -> Option<&mut Batch<T>> {
-        self.current.as_mut().map(|(_, batch, _)| batch).filter(|batch| !batch.is_empty())
+        self.current.as_mut().map(|current| &mut current.batch).filter(|batch| !batch.is_empty())
     }
 
     /// Ends the current frame, whose records have all been taken; those that are spent go back with its buffer.
-    pub(crate) fn close(&mut self, spent: Option<Spent>) -> Closing {
-        let Some((edge, batch, close)) = self.current.take() else { return Closing::Open };
+    pub(crate) fn close(&mut self, spent: Option<Spent>, now: Moment) -> Closing {
+        let Some(Current { edge, batch, close, records, since }) = self.current.take() else { return Closing::Open };
+        if records > 0 {
+            self.want(edge, records, now.since(since));
+        }
         if let Some(edge) = self.edges.get(edge) {
             edge.give_back(batch, spent);
         }
@@ -147,6 +166,17 @@ impl<T> Intake<T> {
                 self.ended += 1;
                 Closing::Ended(self.frontier.ended(edge), self.barriers.ended(edge))
             }
+        }
+    }
+
+    /// A frame of so many records took so long: the next ones are to be as large as they should be.
+    fn want(&mut self, edge: usize, records: usize, took: Duration) {
+        let target = FRAME_TIME / self.edges.len() as u32;
+        let (Some(edge), Some(portion)) = (self.edges.get(edge), self.portions.get_mut(edge)) else { return };
+        let before = *portion;
+        portion.took(records, took, target);
+        if *portion != before {
+            edge.want(portion.records());
         }
     }
 

@@ -20,21 +20,22 @@ use super::partition::Partitioner;
 #[derive(Debug)]
 struct Lane<T> {
     edge: EdgeSender<T>,
-    /// Being filled.
+    /// Being filled, up to so many records.
     open: Batch<T>,
+    full_at: usize,
     /// Closed, and waiting for room on the edge: one frame of records, and closing marks; [`WAITING_FRAMES`] at most.
     waiting: VecDeque<Frame<T>>,
 }
 
 impl<T> Lane<T> {
     fn new(edge: EdgeSender<T>) -> Self {
-        Lane { open: edge.buffer(), edge, waiting: VecDeque::new() }
+        Lane { open: edge.buffer(), full_at: edge.batch(), edge, waiting: VecDeque::new() }
     }
 
     /// Whether one more record fits; sends the open frame if it is full.
     #[inline]
     fn has_room(&mut self) -> Result<bool, Halt> {
-        if self.open.len() < self.edge.batch() { Ok(true) } else { self.send_full() }
+        if self.open.len() < self.full_at { Ok(true) } else { self.send_full() }
     }
 
     /// Sends the open frame, unless an earlier one still waits.
@@ -51,6 +52,7 @@ impl<T> Lane<T> {
     fn close(&mut self, close: Close) -> Result<(), Halt> {
         let next = if self.open.has_buffer() && self.open.is_empty() { Batch::new() } else { self.edge.buffer() };
         let batch = std::mem::replace(&mut self.open, next);
+        self.full_at = self.edge.batch();
         self.waiting.push_back(Frame { batch, close });
         debug_assert!(self.waiting.len() <= WAITING_FRAMES, "{} frames wait for room on an edge", self.waiting.len());
         self.send_waiting()?;
@@ -116,7 +118,7 @@ impl<T, P: Partitioner<T>> Exchange<T, P> {
 
 /// Moves a whole batch onto the only edge.
 fn push_whole<T>(lane: &mut Lane<T>, batch: &mut Batch<T>) -> Result<Flow, Halt> {
-    if lane.open.len() + batch.len() > lane.edge.batch() && !lane.send_full()? {
+    if lane.open.len() + batch.len() > lane.full_at && !lane.send_full()? {
         return Ok(Flow::Full);
     }
     lane.open.append(batch);
@@ -187,7 +189,9 @@ impl<T, P: Partitioner<T>> Consumer<T> for Exchange<T, P> {
 
 impl<T: Send + 'static, P: Partitioner<T>> Link<T> for Exchange<T, P> {
     fn push(&mut self, batch: &mut Batch<T>, _: &mut Cx) -> Result<Flow, Halt> {
-        if let [lane] = self.lanes.as_mut_slice() {
+        if let [lane] = self.lanes.as_mut_slice()
+            && batch.len() <= lane.full_at
+        {
             return push_whole(lane, batch);
         }
         Ok(if batch.consume(self)? { Flow::Drained } else { Flow::Full })

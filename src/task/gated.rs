@@ -50,8 +50,8 @@ impl<T: Send + 'static> Gated<T> {
     }
 
     /// Pushes the current frame's records, in pieces where it is longer than `limit`.
-    fn push_frame(&mut self, limit: usize, cx: &mut Cx) -> Result<Advance, Halt> {
-        let Some(records) = self.intake.records() else { return Ok(self.close(cx.spent.take())) };
+    fn push_frame(&mut self, limit: usize, now: Moment, cx: &mut Cx) -> Result<Advance, Halt> {
+        let Some(records) = self.intake.records() else { return Ok(self.close(cx.spent.take(), now)) };
         let flow = if records.len() <= limit {
             self.chain.push(records, cx)?
         } else {
@@ -62,8 +62,8 @@ impl<T: Send + 'static> Gated<T> {
     }
 
     /// Heeds the closing mark of the frame that was used up.
-    fn close(&mut self, spent: Option<Spent>) -> Advance {
-        match self.intake.close(spent) {
+    fn close(&mut self, spent: Option<Spent>, now: Moment) -> Advance {
+        match self.intake.close(spent, now) {
             Closing::Open => Advance::Moved,
             Closing::Barrier(steps) => Advance::Barrier(steps),
             Closing::State(output) => self.heed(output, Advance::Moved),
@@ -87,7 +87,7 @@ impl<T: Send + 'static> Head for Gated<T> {
             return Ok(advance);
         }
         match self.intake.receive(now) {
-            Arrival::Frame => self.push_frame(limit, cx),
+            Arrival::Frame => self.push_frame(limit, now, cx),
             Arrival::Nothing(until) => Ok(Advance::Nothing(until)),
             Arrival::PeerGone => Ok(Advance::PeerGone),
         }

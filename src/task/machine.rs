@@ -10,10 +10,11 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::head::{Advance, Head};
+use super::pieces::Pieces;
 use super::questions::Questions;
 use crate::channel::{self, LaneReceiver};
 use crate::checkpoint::Notifications;
-use crate::config::{LINGER, STEP_TARGET};
+use crate::config::LINGER;
 use crate::error::BoxError;
 use crate::frame::InputState;
 use crate::gate::{AbortReason, Step, Steps};
@@ -130,7 +131,7 @@ pub(crate) struct Task {
     /// The newest complete checkpoint, and how much of its work is under way.
     committing: Option<(CheckpointId, usize)>,
     /// How many records the next advance may take.
-    limit: usize,
+    pieces: Pieces,
     flushed: Moment,
     /// When the step that is under way had done its work, where the clock was read then.
     worked_until: Option<Moment>,
@@ -146,7 +147,7 @@ impl Task {
     /// A task that has opened its operators and has read nothing.
     pub(crate) fn new(parts: TaskParts) -> Self {
         let (flushed, notifications) = (parts.clock.now(), Notifications::above(parts.restored));
-        let limit = parts.batch;
+        let pieces = Pieces::up_to(parts.batch);
         Task {
             cx: Cx::hooked(&parts.hooks, &parts.uids),
             parts,
@@ -156,7 +157,7 @@ impl Task {
             notifications,
             questions: Questions::default(),
             committing: None,
-            limit,
+            pieces,
             flushed,
             worked_until: None,
         }
@@ -366,12 +367,16 @@ impl Task {
 
     /// Reads a piece of input, of a size that keeps the step short.
     fn read(&mut self, now: Moment, waker: &Waker) -> Result<Progress, Halt> {
-        let advance = self.parts.head.advance(self.limit, now, waker, &mut self.cx)?;
+        let advance = self.parts.head.advance(self.pieces.records(), now, waker, &mut self.cx)?;
         match advance {
-            Advance::Moved => self.moved(now)?,
+            Advance::Moved => {
+                self.pieces.handed_on(now);
+                self.moved(now)?;
+            }
             Advance::Nothing(until) => return self.rest(now, until),
             Advance::Full => {
                 self.held = true;
+                self.pieces.stopped(now);
                 self.resize(now);
                 return Ok(self.stopped());
             }
@@ -401,16 +406,11 @@ impl Task {
         Ok(())
     }
 
-    /// Halves or doubles the next advance, by how long the last one took.
+    /// Makes the next advance larger or smaller, by how long the last one took.
     fn resize(&mut self, before: Moment) -> Moment {
         let now = self.parts.clock.now();
         self.worked_until = Some(now);
-        let took = now.since(before);
-        if took > STEP_TARGET {
-            self.limit = (self.limit / 2).max(1);
-        } else if took < STEP_TARGET / 4 {
-            self.limit = (self.limit * 2).min(self.parts.batch);
-        }
+        self.pieces.took(now.since(before));
         now
     }
 

@@ -9,6 +9,7 @@ mod machine;
 #[cfg(test)]
 mod machine_tests;
 mod pace;
+mod pieces;
 mod questions;
 #[cfg(test)]
 mod questions_tests;
