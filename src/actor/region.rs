@@ -11,6 +11,7 @@ use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use super::alarm::Alarm;
 use super::coordinator::CoordinatorMsg;
 use super::entrant::{Entrant, Reach};
+use super::event::JobEvent;
 use super::hooked::{enter, route};
 use super::keeper::{KeeperMsg, Part, guarded};
 use super::opened::{Opened, open_task};
@@ -27,7 +28,7 @@ use crate::hook::{Control, CrashPoint, Role, Who};
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId, Uid};
 use crate::operator::{OpId, Question, Work};
 use crate::plan::{AttemptContext, Opener, Surroundings, wire};
-use crate::supervision::{Action, Event, Region};
+use crate::supervision::{Action, Event, Outcome, Region};
 use crate::task::{Command, Report};
 
 /// What a region's supervisor is sent.
@@ -103,6 +104,7 @@ impl RegionState {
             }
             Action::ReportRunning { attempt } => {
                 self.cause = None;
+                self.args.common.status.tell(JobEvent::RegionRunning { region: self.args.id, attempt });
                 self.report_running(attempt);
             }
             Action::CancelTasks { tasks, .. } => {
@@ -115,15 +117,27 @@ impl RegionState {
                 tracing::warn!(region = %self.args.id, %cause, restarts, "a region failed and is restarted");
                 let told = || format!("failed, and is restarted ({restarts}): {cause}");
                 self.args.common.hooks.tell_failure(Who::Region(self.args.id), told);
+                self.tell_restart(cause.clone(), restarts);
                 self.cause = Some(cause);
                 self.args.common.hooks.crash(CrashPoint::Backoff)?;
             }
             Action::Over(outcome) => {
                 self.args.common.hooks.tell(Who::Region(self.args.id), || format!("is over: {outcome:?}"));
+                self.args.common.status.tell(match &outcome {
+                    Outcome::Failed(cause) => JobEvent::region_failed(self.args.id, cause.clone()),
+                    Outcome::Ended | Outcome::Cancelled => JobEvent::RegionEnded { region: self.args.id },
+                });
                 post(&self.args.root, RootMsg::RegionOver { region: self.args.id, outcome, checkpoint: self.finishing });
             }
         }
         Ok(())
+    }
+
+    fn tell_restart(&self, cause: Error, restarts: u32) {
+        let (status, region) = (&self.args.common.status, self.args.id);
+        let after = self.machine.restarts_at().map(|at| at.since(status.now())).unwrap_or_default();
+        status.tell(JobEvent::region_failed(region, cause));
+        status.tell(JobEvent::RegionRestarting { region, after, restarts });
     }
 
     fn tell_coordinator(&self, event: checkpoint::Event<crate::snapshot::TaskEntry>) {
@@ -172,7 +186,11 @@ impl RegionState {
                     self.feed(Event::TaskGone { task, attempt }, myself)?;
                 }
             }
-            Ok(restore) => self.open(attempt, &restore, myself),
+            Ok(restore) => {
+                let (region, checkpoint, from) = (self.args.id, self.point, restore.is_from());
+                self.args.common.status.tell(JobEvent::RegionRestored { region, attempt, checkpoint, from });
+                self.open(attempt, &restore, myself);
+            }
         }
         Ok(())
     }
@@ -273,7 +291,8 @@ impl RegionState {
             entrant.reach = Reach::Shell(shell);
         }
         let executor = &self.args.common.executor;
-        let driver = Driver { id, bell, uids: uids.to_vec(), clock: executor.clock(), steps: executor.steps() };
+        let pulse = self.args.common.status.watched.begin(id, attempt, executor.clock().now());
+        let driver = Driver { id, bell, uids: uids.to_vec(), clock: executor.clock(), steps: executor.steps(), pulse };
         let region = myself.clone();
         executor.spawn(
             id,
@@ -371,8 +390,10 @@ impl Actor for RegionSupervisor {
 
     async fn pre_start(&self, _: ActorRef<RegionMsg>, args: RegionArgs) -> Result<RegionState, ActorProcessingErr> {
         let (common, tasks) = (args.common.clone(), args.tasks.clone());
+        let operators = common.status.watched.operators(&tasks);
         Ok(RegionState {
-            machine: Region::new(tasks, &common.restart, common.epoch),
+            machine: Region::new(tasks, &common.restart, common.epoch)
+                .watched(common.status.watchdog.gives_up_after(), operators),
             alarm: Alarm::new(common.executor.clock()),
             entrants: BTreeMap::new(),
             abandoned: false,
