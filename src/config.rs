@@ -44,6 +44,9 @@ pub(crate) const LINGER: Duration = Duration::from_millis(5);
 pub(crate) const PIECES_PER_STEP: i32 = 100;
 /// What copying a segment that a view shares counts as: its memory is new, so the system hands it out page by page.
 pub(crate) const PIECES_PER_COPY: i32 = 8;
+/// Records that a task takes in its first step, when it does not know yet how long one takes: so few that even slow ones are no stuck
+/// step, and a few steps later it takes whole batches.
+pub(crate) const FIRST_READ: usize = 16;
 /// A step of a task aims to take no longer than this.
 pub(crate) const STEP_TARGET: Duration = Duration::from_millis(5);
 /// Checkpoints given up before their barrier came that a task remembers: far more than can be under way at once, and small enough
@@ -75,6 +78,9 @@ pub(crate) enum Guarantee {
     AtLeastOnce,
 }
 
+/// Restarts without a complete checkpoint in between that each give a job new time for one: who fails again and again before the first
+/// one is complete does not get on.
+pub(crate) const RESTARTS_PARDONED: u32 = 3;
 /// Events of a job that are remembered for those who listen: some hours of a job that goes well and checkpoints every minute, and as
 /// much as a slow listener may be behind.
 pub(crate) const EVENTS_KEPT: usize = 1024;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId};
+use crate::supervision::{Action, Outcome};
 
 /// Where the state of an attempt comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +131,20 @@ pub enum JobEvent {
 }
 
 impl JobEvent {
+    /// What is told of what a region's supervisor is about to do, with the delay of its latest restart.
+    pub(super) fn of_region(region: RegionId, action: &Action, after: Duration) -> Vec<Self> {
+        match action {
+            Action::ReportRunning { attempt } => vec![JobEvent::RegionRunning { region, attempt: *attempt }],
+            Action::ReportRestart { cause, restarts } => {
+                let restarting = JobEvent::RegionRestarting { region, after, restarts: *restarts };
+                vec![JobEvent::region_failed(region, cause.clone()), restarting]
+            }
+            Action::Over(Outcome::Failed(cause)) => vec![JobEvent::region_failed(region, cause.clone())],
+            Action::Over(Outcome::Ended | Outcome::Cancelled) => vec![JobEvent::RegionEnded { region }],
+            _ => Vec::new(),
+        }
+    }
+
     /// A region's failure, blamed on whom its cause blames.
     pub(super) fn region_failed(region: RegionId, cause: Error) -> Self {
         let blamed = cause.blames().map(|(operator, task)| (operator.to_owned(), task.to_owned()));

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::event::JobEvent;
+use crate::config::RESTARTS_PARDONED;
 use crate::ids::{Attempt, CheckpointId, RegionId};
 use crate::time::Moment;
 
@@ -74,8 +75,10 @@ pub(crate) struct KnownRegion {
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) regions: BTreeMap<RegionId, KnownRegion>,
-    /// When the latest checkpoint was complete, or all regions ran again since when one may be expected.
+    /// Since when a checkpoint may be expected: when the latest one was complete, or a region ran again.
     pub(crate) fresh_since: Moment,
+    /// How often regions were restarted since a checkpoint was complete.
+    pub(crate) restarts_since: u32,
     /// The failure of a checkpoint after which none was complete.
     pub(crate) failing: Option<CheckpointFailure>,
     pub(crate) checkpoint_failure: Option<CheckpointFailure>,
@@ -89,6 +92,7 @@ impl Known {
         Known {
             regions: (0..regions as u32).map(|id| (RegionId(id), fresh.clone())).collect(),
             fresh_since: now,
+            restarts_since: 0,
             failing: None,
             checkpoint_failure: None,
             region_failure: None,
@@ -103,7 +107,9 @@ impl Known {
     /// Learns of an event.
     pub(crate) fn learn(&mut self, event: &JobEvent, now: Moment) {
         match event {
-            JobEvent::CheckpointCompleted { .. } => (self.fresh_since, self.failing) = (now, None),
+            JobEvent::CheckpointCompleted { .. } => {
+                (self.fresh_since, self.restarts_since, self.failing) = (now, 0, None);
+            }
             JobEvent::CheckpointFailed { id, reason, counts: true } => {
                 let failure = CheckpointFailure { id: *id, reason: reason.clone() };
                 (self.failing, self.checkpoint_failure) = (Some(failure.clone()), Some(failure));
@@ -116,13 +122,16 @@ impl Known {
                 let (region, task, operator) = (*region, task.clone(), operator.clone());
                 self.region_failure = Some(RegionFailure { region, task, operator, cause });
             }
-            JobEvent::RegionRestarting { region, restarts, .. } => self.region(*region, |known| {
-                (known.state, known.restarts) = (RegionState::Restarting, *restarts);
-            }),
+            JobEvent::RegionRestarting { region, restarts, .. } => {
+                self.region(*region, |known| (known.state, known.restarts) = (RegionState::Restarting, *restarts));
+                self.restarts_since += 1;
+            }
             JobEvent::RegionRestored { region, attempt, .. } => self.region(*region, |known| known.attempt = Some(*attempt)),
             JobEvent::RegionRunning { region, attempt } => {
                 self.region(*region, |known| (known.state, known.attempt) = (RegionState::Running, Some(*attempt)));
-                self.fresh_since = now;
+                if self.restarts_since <= RESTARTS_PARDONED {
+                    self.fresh_since = now;
+                }
             }
             JobEvent::RegionEnded { region } => self.region(*region, |known| known.state = RegionState::Ended),
             _ => {}

@@ -28,7 +28,7 @@ use crate::hook::{Control, CrashPoint, Role, Who};
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId, Uid};
 use crate::operator::{OpId, Question, Work};
 use crate::plan::{AttemptContext, Opener, Surroundings, wire};
-use crate::supervision::{Action, Event, Outcome, Region};
+use crate::supervision::{Action, Event, Region};
 use crate::task::{Command, Report};
 
 /// What a region's supervisor is sent.
@@ -94,6 +94,9 @@ impl RegionState {
     }
 
     fn act(&mut self, action: Action, myself: &ActorRef<RegionMsg>) -> Result<(), BoxError> {
+        // Whoever hears that the job runs finds it running.
+        let events = JobEvent::of_region(self.args.id, &action, self.machine.delay());
+        events.into_iter().for_each(|event| self.args.common.status.tell(event));
         self.args.common.status.first_attempts.note(self.args.id, &action);
         match action {
             Action::ReportDown => self.tell_coordinator(checkpoint::Event::RegionDown { region: self.args.id }),
@@ -104,7 +107,6 @@ impl RegionState {
             }
             Action::ReportRunning { attempt } => {
                 self.cause = None;
-                self.args.common.status.tell(JobEvent::RegionRunning { region: self.args.id, attempt });
                 self.report_running(attempt);
             }
             Action::CancelTasks { tasks, .. } => {
@@ -117,27 +119,15 @@ impl RegionState {
                 tracing::warn!(region = %self.args.id, %cause, restarts, "a region failed and is restarted");
                 let told = || format!("failed, and is restarted ({restarts}): {cause}");
                 self.args.common.hooks.tell_failure(Who::Region(self.args.id), told);
-                self.tell_restart(cause.clone(), restarts);
                 self.cause = Some(cause);
                 self.args.common.hooks.crash(CrashPoint::Backoff)?;
             }
             Action::Over(outcome) => {
                 self.args.common.hooks.tell(Who::Region(self.args.id), || format!("is over: {outcome:?}"));
-                self.args.common.status.tell(match &outcome {
-                    Outcome::Failed(cause) => JobEvent::region_failed(self.args.id, cause.clone()),
-                    Outcome::Ended | Outcome::Cancelled => JobEvent::RegionEnded { region: self.args.id },
-                });
                 post(&self.args.root, RootMsg::RegionOver { region: self.args.id, outcome, checkpoint: self.finishing });
             }
         }
         Ok(())
-    }
-
-    fn tell_restart(&self, cause: Error, restarts: u32) {
-        let (status, region) = (&self.args.common.status, self.args.id);
-        let after = self.machine.restarts_at().map(|at| at.since(status.now())).unwrap_or_default();
-        status.tell(JobEvent::region_failed(region, cause));
-        status.tell(JobEvent::RegionRestarting { region, after, restarts });
     }
 
     fn tell_coordinator(&self, event: checkpoint::Event<crate::snapshot::TaskEntry>) {

@@ -68,7 +68,8 @@ impl Watchdog {
         self
     }
 
-    /// The job counts as unhealthy when no checkpoint was complete for so many checkpoint intervals. Default: 3.
+    /// The job counts as unhealthy when no checkpoint was complete for so many checkpoint intervals, and for no less time than a task
+    /// may stand still before it is [reported](Watchdog::report_after). Default: 3.
     #[must_use]
     pub fn overdue_after(mut self, intervals: u32) -> Self {
         self.overdue_after = intervals;
@@ -92,7 +93,7 @@ impl Watchdog {
 
     /// How long there may be no complete checkpoint, where one is taken every `interval`.
     pub(crate) fn overdue(&self, interval: Duration) -> Duration {
-        interval.saturating_mul(self.overdue_after)
+        interval.saturating_mul(self.overdue_after).max(self.report_after)
     }
 
     /// Refuses options that cannot work.
@@ -128,5 +129,6 @@ mod tests {
         assert_eq!(Watchdog::default().report_after(millis(200)).period(), millis(50));
         assert_eq!(Watchdog::default().fail_after(millis(1)).period(), millis(5));
         assert_eq!(Watchdog::default().overdue_after(4).overdue(minutes(1)), minutes(4));
+        assert_eq!(Watchdog::default().overdue(secs(1)), secs(30), "one checkpoint that takes some seconds makes no job ill");
     }
 }

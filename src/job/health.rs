@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::JobHandle;
 use crate::actor::{JobEnd, Known, RegionState, SeenTask};
-use crate::config::Watchdog;
+use crate::config::{RESTARTS_PARDONED, Watchdog};
 use crate::supervision::Doing;
 use crate::time::Moment;
 
@@ -91,19 +91,22 @@ impl Vitals<'_> {
         Some(format!("nothing moves for {} s: {}", still.as_secs(), tasks.join(", ")))
     }
 
-    /// No checkpoint was complete for too long. While a region is being restarted none can be: the job is not ready then.
+    /// No checkpoint was complete for too long. While a region is being restarted none can be, and the job is not ready; that is pardoned
+    /// a few times.
     fn overdue(&self, now: Moment) -> Option<String> {
-        let bound = self.watchdog.overdue(self.interval?);
-        let since = now.since(self.known.fresh_since);
-        if since < bound || !self.known.all_run() || self.known.regions.values().all(|region| region.state == RegionState::Ended)
-        {
+        let (known, interval) = (self.known, self.interval?);
+        let since = now.since(known.fresh_since);
+        let pardoned = !known.all_run() && known.restarts_since <= RESTARTS_PARDONED;
+        let over = known.regions.values().all(|region| region.state == RegionState::Ended);
+        if since < self.watchdog.overdue(interval) || pardoned || over {
             return None;
         }
-        let why = match &self.known.failing {
+        let why = match &known.failing {
             Some(failure) => format!("the last one failed: {}", failure.reason),
+            None if known.restarts_since > 0 => format!("regions were restarted {} times meanwhile", known.restarts_since),
             None => "none has failed either: look for the slowest task".into(),
         };
-        Some(format!("no checkpoint was complete for {} s, and one is due every {:?}; {why}", since.as_secs(), self.interval?))
+        Some(format!("no checkpoint was complete for {} s, and one is due every {interval:?}; {why}", since.as_secs()))
     }
 }
 
@@ -227,6 +230,11 @@ mod tests {
         assert_eq!(Bench::after([running(), failing, complete]).health(31), "ok");
         let restarting = Bench::after([running()].into_iter().chain(failed()));
         assert_eq!(restarting.health(500), "ok", "it is not ready, and that is another probe");
+        let flapping = Bench::after((0..5).flat_map(|_| failed().into_iter().chain([running()])));
+        assert_eq!(
+            flapping.health(38),
+            "no checkpoint was complete for 30 s, and one is due every 10s; regions were restarted 5 times meanwhile"
+        );
         let ended = JobEvent::RegionEnded { region: RegionId(0) };
         assert_eq!(Bench::after([running(), ended]).health(500), "ok", "no checkpoint is due any more");
         let manual = Vitals { interval: None, ..well.vitals() };

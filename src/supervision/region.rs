@@ -118,6 +118,8 @@ pub(crate) struct Region {
     /// All tasks, in the order in which they are started.
     tasks: Vec<TaskId>,
     restarts: Restarts,
+    /// The delay of the latest restart.
+    delay: Duration,
     /// A task that was told to stop and is still there after this is stuck.
     give_up_after: Duration,
     /// The operators of the tasks, for who reads of one that is stuck.
@@ -138,6 +140,7 @@ impl Region {
     pub(crate) fn new(tasks: Vec<TaskId>, restart: &Restart, epoch: u64) -> Self {
         Region {
             restarts: Restarts::new(restart, epoch ^ tasks.first().map_or(0, |task| u64::from(task.chain) << 32)),
+            delay: Duration::ZERO,
             give_up_after: STUCK_AFTER,
             operators: BTreeMap::new(),
             tasks,
@@ -155,12 +158,9 @@ impl Region {
         Region { give_up_after, operators, ..self }
     }
 
-    /// When the next attempt may begin, while one is waited for.
-    pub(crate) fn restarts_at(&self) -> Option<Moment> {
-        match self.state {
-            State::Restarting { not_before, .. } => Some(not_before),
-            _ => None,
-        }
+    /// How long the latest restart was put off.
+    pub(crate) fn delay(&self) -> Duration {
+        self.delay
     }
 
     /// Takes an event in; returns what to do, in order.
@@ -276,6 +276,7 @@ impl Region {
         self.cancel_tasks(now);
         self.state = match self.restarts.failed(&cause, now) {
             Decision::RestartIn(delay) => {
+                self.delay = delay;
                 self.actions.push(Action::ReportRestart { cause, restarts: self.restarts.granted() });
                 State::Restarting { not_before: now.plus(delay), point: None }
             }

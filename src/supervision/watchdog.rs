@@ -93,15 +93,17 @@ impl Watch {
         if reading.doing != Doing::Stepping {
             return None;
         }
-        if stuck >= fail && told < Told::Failed {
-            self.told = Told::Failed;
-            return Some(Finding::Hopeless(stuck));
+        match told {
+            Told::Nothing if stuck >= report.min(fail) => {
+                self.told = Told::Reported;
+                Some(Finding::Stuck(stuck))
+            }
+            Told::Reported if stuck >= fail => {
+                self.told = Told::Failed;
+                Some(Finding::Hopeless(stuck))
+            }
+            _ => None,
         }
-        if stuck >= report && told < Told::Reported {
-            self.told = Told::Reported;
-            return Some(Finding::Stuck(stuck));
-        }
-        None
     }
 
     /// For how long it has had something to do and has not moved; none where it moves, or has nothing to do.
@@ -136,6 +138,14 @@ mod tests {
         let found = looks(&mut watch, reading(Doing::Stepping, 7, 0), 1..=200);
         assert_eq!(found, [(11, Finding::Stuck(secs(10))), (61, Finding::Hopeless(secs(60)))]);
         assert_eq!(watch.still_for(at(201)), Some(secs(200)));
+    }
+
+    #[test]
+    fn e7_a_region_never_fails_before_its_task_was_reported() {
+        let mut watch = Watch::new(at(0));
+        let _begins = watch.look(reading(Doing::Stepping, 7, 0), BOUNDS, at(0));
+        let found = looks(&mut watch, reading(Doing::Stepping, 7, 0), 100..=102);
+        assert_eq!(found, [(100, Finding::Stuck(secs(100))), (101, Finding::Hopeless(secs(101)))], "nobody looked for long");
     }
 
     #[test]

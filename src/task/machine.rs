@@ -13,7 +13,7 @@ use super::head::{Advance, Head};
 use super::questions::Questions;
 use crate::channel::{self, LaneReceiver};
 use crate::checkpoint::Notifications;
-use crate::config::{LINGER, STEP_TARGET};
+use crate::config::{FIRST_READ, LINGER, STEP_TARGET};
 use crate::error::BoxError;
 use crate::frame::InputState;
 use crate::gate::{AbortReason, Step, Steps};
@@ -146,7 +146,7 @@ impl Task {
     /// A task that has opened its operators and has read nothing.
     pub(crate) fn new(parts: TaskParts) -> Self {
         let (flushed, notifications) = (parts.clock.now(), Notifications::above(parts.restored));
-        let limit = parts.batch;
+        let limit = parts.batch.min(FIRST_READ);
         Task {
             cx: Cx::hooked(&parts.hooks, &parts.uids),
             parts,

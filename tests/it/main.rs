@@ -17,6 +17,7 @@ mod golden;
 mod harness;
 mod house;
 mod kinds;
+mod life;
 mod main_job;
 mod memory;
 mod mistakes;

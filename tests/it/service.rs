@@ -148,6 +148,7 @@ fn f2_an_order_that_was_acknowledged_counts_once_through_any_kill() {
     }
     let service = Service::start(dir.path(), 30);
     assert_eq!(send(&service.address, &left), [0; 0], "all are durable in the end");
+    assert_totals(&service.address, 48);
     assert_eq!(send(&service.address, &(0..48).collect::<Vec<_>>()), [0; 0], "sent again, they are known");
     assert_totals(&service.address, 48);
     let (output, _) = service.terminate();

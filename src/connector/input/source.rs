@@ -93,7 +93,7 @@ impl<T: Clone + Send + 'static> SplitReader for InputReader<T> {
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::suites;
