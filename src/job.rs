@@ -56,9 +56,9 @@ pub struct JobSummary {
     /// The latest complete checkpoint of this process.
     pub latest_checkpoint: Option<CheckpointId>,
     /// The last failure of a checkpoint in this process that counted as one.
-    pub last_checkpoint_failure: Option<CheckpointFailure>,
+    pub last_checkpoint_failure: Option<Box<CheckpointFailure>>,
     /// The last failure of a region in this process.
-    pub last_region_failure: Option<RegionFailure>,
+    pub last_region_failure: Option<Box<RegionFailure>>,
     /// How long the complete checkpoints of this process took, from the moment when each was begun until its manifest was durable.
     pub checkpoint_times: TimesSummary,
     /// The bytes of all snapshot files of the latest complete checkpoint of this process.
@@ -174,8 +174,8 @@ impl JobHandle {
         });
         let known = self.status.chronicle.known();
         JobSummary {
-            last_checkpoint_failure: known.checkpoint_failure,
-            last_region_failure: known.region_failure,
+            last_checkpoint_failure: known.checkpoint_failure.map(Box::new),
+            last_region_failure: known.region_failure.map(Box::new),
             finished_before: self.leash.root.is_none(),
             checkpoints: self.status.checkpoints.get(),
             failed_checkpoints: self.status.failed_checkpoints.get(),
