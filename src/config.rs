@@ -8,9 +8,11 @@ use crate::error::{Error, Result};
 
 mod document;
 mod restart;
+mod watchdog;
 
 pub(crate) use restart::RestartPolicy;
 pub use restart::{ExponentialDelay, Failure, Restart};
+pub use watchdog::Watchdog;
 
 /// Records in a frame at most: enough to hide memory latency and to amortise a channel's cost, few enough for a batch of small
 /// records to stay in the first-level cache.
@@ -45,6 +47,9 @@ pub(crate) const LINGER: Duration = Duration::from_millis(5);
 pub(crate) const PIECES_PER_STEP: i32 = 100;
 /// What copying a segment that a view shares counts as: its memory is new, so the system hands it out page by page.
 pub(crate) const PIECES_PER_COPY: i32 = 8;
+/// Records that a task takes in its first step, when it does not know yet how long one takes: so few that even slow ones are no stuck
+/// step, and a few steps later it takes whole batches.
+pub(crate) const FIRST_READ: usize = 16;
 /// A step of a task aims to take no longer than this.
 pub(crate) const STEP_TARGET: Duration = Duration::from_millis(5);
 /// Checkpoints given up before their barrier came that a task remembers: far more than can be under way at once, and small enough
@@ -63,7 +68,7 @@ pub(crate) const UNCERTAIN_KEPT: usize = 64;
 pub(crate) const FINAL_RETRY: Duration = Duration::from_secs(1);
 /// Bytes that the views of the last complete checkpoint may have in memory, where nothing else is asked for.
 pub(crate) const VIEWS_BYTES: u64 = 256 << 20;
-/// A task that was told to stop and is still there after this is stuck, and the job fails: a second attempt beside it could write
+/// A task that was told to stop and is still there after this is stuck, and the job fails, unless a watchdog has another bound: a second attempt beside it could write
 /// the same output twice.
 pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(180);
 /// Calls of a store that were given up and have not come back: each keeps a thread. From here on further ones are refused; deletions
@@ -79,6 +84,19 @@ pub(crate) enum Guarantee {
     AtLeastOnce,
 }
 
+/// Restarts without a complete checkpoint in between that each give a job new time for one: who fails again and again before the first
+/// one is complete does not get on.
+pub(crate) const RESTARTS_PARDONED: u32 = 3;
+/// Events of a job that are remembered for those who listen: some hours of a job that goes well and checkpoints every minute, and as
+/// much as a slow listener may be behind.
+pub(crate) const EVENTS_KEPT: usize = 1024;
+/// Records that an input keeps for want of a checkpoint that covers them, unless another bound is given: some seconds' worth of a busy
+/// service.
+pub(crate) const INPUT_RECORDS: usize = 65_536;
+/// Records of an input that are handed over together at most: the lock is held no longer than that takes.
+pub(crate) const INPUT_SENT_AT_ONCE: usize = 1024;
+/// An input that is full asks again for a checkpoint after this.
+pub(crate) const WISH_AGAIN: Duration = Duration::from_millis(50);
 /// Questions to one operator that may be under way: more than a busy service asks at once, and so few that answering all of them
 /// delays records by some milliseconds. One more is refused.
 pub(crate) const QUESTIONS_IN_FLIGHT: usize = 1024;

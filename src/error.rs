@@ -88,6 +88,16 @@ pub enum Error {
         /// The panic's message.
         message: String,
     },
+    /// A task does not come back from a callback.
+    #[error("task {task} ({operators}) is stuck: {what}")]
+    Stuck {
+        /// The task.
+        task: String,
+        /// The operators of its chain; it is in one of them.
+        operators: String,
+        /// Since when, and what became of it.
+        what: String,
+    },
     /// The store could not be read or written.
     #[error("cannot {action} '{path}': {cause}")]
     Store {
@@ -179,6 +189,21 @@ pub enum Error {
         /// What to do.
         advice: String,
     },
+    /// An input was closed, so it takes no record any more.
+    #[error("the input '{input}' is closed: it takes no record any more")]
+    InputClosed {
+        /// The input's name.
+        input: String,
+    },
+    /// The job ended before a checkpoint covered a record of an input.
+    #[error(
+        "the job ended before a complete checkpoint covered the record of the input '{input}', so it is unknown whether it counts: \
+         send it again, with an id by which the flow knows what it has seen"
+    )]
+    ReceiptUnknown {
+        /// The input's name.
+        input: String,
+    },
     /// The job was cancelled.
     #[error("the job was cancelled")]
     Cancelled,
@@ -191,6 +216,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// The operator that is to blame, and the task that ran it, where one is.
+    pub(crate) fn blames(&self) -> Option<(&str, &str)> {
+        match self {
+            Error::Operator { operator, task, .. } | Error::Panic { operator, task, .. } => Some((operator, task)),
+            Error::Stuck { task, operators, .. } => Some((operators, task)),
+            Error::RestartsExhausted { cause, .. } => cause.blames(),
+            _ => None,
+        }
+    }
+
     /// Whether it would come again at every restart: stored state that is damaged or does not fit the flow, and what a user has marked
     /// as [`Fatal`].
     pub(crate) fn is_for_good(&self) -> bool {

@@ -5,8 +5,12 @@
 
 mod asking;
 mod desk;
+mod events;
+mod health;
 mod question;
 mod scan;
+mod shutdown;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -15,6 +19,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
+pub use crate::actor::{CheckpointFailure, JobEvent, RegionFailure, RegionState, RestoredFrom};
 use crate::actor::{FirstAttempt, JobEnd, JobSpec, JobStatus, Launched, RootMsg, RootRef, launch, post};
 use crate::error::{Error, Result};
 use crate::executor::{Pool, build_runtime};
@@ -22,10 +27,14 @@ use crate::ids::CheckpointId;
 use crate::metrics::TimesSummary;
 
 pub(crate) use desk::Desk;
+pub use events::Events;
+pub use health::Probe;
 #[cfg(feature = "testing")]
 pub(crate) use question::Posed;
 pub use question::{Askable, Queryable};
 pub use scan::Scan;
+pub use shutdown::Shutdown;
+pub use tree::{JobTree, RegionNode, TaskNode, TaskState};
 
 /// How long the end of a job waits for work that still blocks.
 const LET_GO: Duration = Duration::from_secs(2);
@@ -46,6 +55,10 @@ pub struct JobSummary {
     pub restarts_from_memory: u64,
     /// The latest complete checkpoint of this process.
     pub latest_checkpoint: Option<CheckpointId>,
+    /// The last failure of a checkpoint in this process that counted as one.
+    pub last_checkpoint_failure: Option<Box<CheckpointFailure>>,
+    /// The last failure of a region in this process.
+    pub last_region_failure: Option<Box<RegionFailure>>,
     /// How long the complete checkpoints of this process took, from the moment when each was begun until its manifest was durable.
     pub checkpoint_times: TimesSummary,
     /// The bytes of all snapshot files of the latest complete checkpoint of this process.
@@ -159,7 +172,10 @@ impl JobHandle {
             };
             (uid.to_string(), summary)
         });
+        let known = self.status.chronicle.known();
         JobSummary {
+            last_checkpoint_failure: known.checkpoint_failure.map(Box::new),
+            last_region_failure: known.region_failure.map(Box::new),
             finished_before: self.leash.root.is_none(),
             checkpoints: self.status.checkpoints.get(),
             failed_checkpoints: self.status.failed_checkpoints.get(),

@@ -52,7 +52,6 @@ mod executor;
 mod job;
 // Floor 9: the front.
 mod api;
-#[cfg(feature = "files")]
 mod connector;
 pub mod stored;
 #[cfg(feature = "testing")]
@@ -60,13 +59,17 @@ pub mod testing;
 
 pub use api::{ConnectedStream, Job, KeyedStream, OnError, Record, SinkRef, SourceStream, Store, Stream, WindowedStream};
 pub use chain::{DeadLetter, Summand};
-pub use config::{Checkpoints, ExponentialDelay, Failure, Restart};
+pub use config::{Checkpoints, ExponentialDelay, Failure, Restart, Watchdog};
 #[cfg(feature = "files")]
 pub use connector::{CsvFile, CsvFiles, FilePosition, LineFile, LineFiles, PartFiles};
+pub use connector::{Input, Receipt};
 pub use error::{BoxError, Error, Fatal, Result};
 pub use frame::Keyed;
 pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
-pub use job::{Askable, JobHandle, JobSummary, OperatorSummary, Queryable, Scan};
+pub use job::{
+    Askable, CheckpointFailure, Events, JobEvent, JobHandle, JobSummary, JobTree, OperatorSummary, Probe, Queryable,
+    RegionFailure, RegionNode, RegionState, RestoredFrom, Scan, Shutdown, TaskNode, TaskState,
+};
 pub use key::Key;
 pub use metrics::{Counter, TimesSummary};
 pub use operator::{

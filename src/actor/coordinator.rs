@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::alarm::Alarm;
+use super::event::JobEvent;
 use super::hooked::enter;
 use super::keeper::KeeperMsg;
 use super::post::post;
@@ -73,7 +74,11 @@ struct UnderWay {
 impl CoordinatorState {
     fn feed(&mut self, event: Event<TaskEntry>, myself: &ActorRef<CoordinatorMsg>) -> Result<(), BoxError> {
         let now = self.clock.now();
-        for action in self.machine.handle(event, now) {
+        let actions = self.machine.handle(event, now);
+        for (id, reason) in self.machine.take_failed() {
+            self.status.tell(JobEvent::CheckpointFailed { id, reason: reason.to_string(), counts: reason.counts() });
+        }
+        for action in actions {
             self.act(action, now)?;
         }
         if let (Some(hook), Some(over)) = (self.hooks.get(), self.machine.over_bounds()) {
@@ -107,6 +112,7 @@ impl CoordinatorState {
             Action::Trigger { id, sources } => {
                 self.hooks.crash(CrashPoint::BeforeTrigger)?;
                 self.hooks.tell(Who::Coordinator, || format!("checkpoint {id} begins"));
+                self.status.tell(JobEvent::CheckpointBegun { id });
                 self.under_way.insert(id, UnderWay { since: now, bytes: 0 });
                 for (task, attempt) in sources {
                     let Some(region) = self.region_of.get(&task) else { continue };
@@ -132,9 +138,11 @@ impl CoordinatorState {
                 self.hooks.crash(CrashPoint::ManifestDurable)?;
                 self.hooks.tell(Who::Coordinator, || format!("checkpoint {id} is complete: its manifest is durable"));
                 self.status.completed(id);
-                if let Some(UnderWay { since, bytes }) = self.under_way.remove(&id) {
-                    self.status.cost(now.since(since), bytes);
-                }
+                // One that turned out later to be complete is no longer under way.
+                let cost = self.under_way.remove(&id).map(|UnderWay { since, bytes }| (now.since(since), bytes));
+                cost.into_iter().for_each(|(took, bytes)| self.status.cost(took, bytes));
+                let (took, bytes) = cost.unwrap_or_default();
+                self.status.tell(JobEvent::CheckpointCompleted { id, took, bytes });
                 tracing::debug!(checkpoint = %id, "complete");
                 self.all_regions(|| RegionMsg::Complete(id));
             }

@@ -3,25 +3,27 @@
 //! Always: what can be refused is refused before an epoch is taken. Blocks while it reads the store, so it runs on the job's own
 //! thread.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
 use ractor::{Actor, ActorRef};
 use tokio::task::JoinHandle;
 
+use super::event::JobEvent;
 use super::keeper::UNKEPT_IDS;
+use super::line::Line;
 use super::root::{Common, Root, RootArgs, RootMsg};
 use super::status::{JobEnd, JobStatus};
 use super::told::name_tasks;
 use super::views::Views;
-use crate::config::{Checkpoints, Pipes, Restart};
+use crate::config::{Checkpoints, Pipes, Restart, Watchdog};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::hook::Hooks;
 use crate::ids::{CheckpointId, Uid};
 use crate::key::{KeyGroups, KeyHasher};
-use crate::plan::{Addresses, Flow, OperatorMetrics, Plan, compile};
+use crate::plan::{Addresses, Flow, Plan, compile};
 use crate::snapshot::{JobOptions, JobStore, StoreBackend};
 
 /// A job as it was described.
@@ -34,11 +36,14 @@ pub(crate) struct JobSpec {
     pub(crate) checkpoints: Option<Checkpoints>,
     pub(crate) store: Option<Arc<dyn StoreBackend>>,
     pub(crate) restart: Restart,
+    pub(crate) watchdog: Watchdog,
     /// Operators whose state may be lost where the flow has them no more.
     pub(crate) may_be_lost: BTreeSet<Uid>,
     pub(crate) pipes: Pipes,
     /// The seed of the key hash at the very first start; drawn unless given.
     pub(crate) hash_seed: Option<u64>,
+    /// The lines that inputs have to its root.
+    pub(crate) lines: Vec<Arc<Line>>,
     /// Who takes a hand in it: a test kit.
     pub(crate) hooks: Hooks,
 }
@@ -67,11 +72,21 @@ pub(crate) struct Safety<'a> {
     pub(crate) checkpoints: Option<&'a Checkpoints>,
     pub(crate) store: bool,
     pub(crate) restart: &'a Restart,
+    pub(crate) watchdog: &'a Watchdog,
+    /// Somebody waits for receipts.
+    pub(crate) receipts: bool,
 }
 
 impl Safety<'_> {
     fn check(&self) -> Result<()> {
         self.restart.check()?;
+        self.watchdog.check()?;
+        if self.receipts && !self.store {
+            return Err(Error::InvalidFlow {
+                problem: "an input gives receipts for what is durable, and there is no store in which anything would be".into(),
+                advice: "give the job one with .store(Store::directory(…))".into(),
+            });
+        }
         let Some(checkpoints) = self.checkpoints else { return Ok(()) };
         if !self.store {
             return Err(Error::InvalidFlow {
@@ -99,10 +114,12 @@ struct Beginning {
 /// # Errors
 /// What the flow or the store is refused for.
 pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result<Launched> {
-    let safety = Safety { checkpoints: spec.checkpoints.as_ref(), store: spec.store.is_some(), restart: &spec.restart };
+    let (checkpoints, receipts) = (spec.checkpoints.as_ref(), !spec.lines.is_empty());
+    let (restart, watchdog) = (&spec.restart, &spec.watchdog);
+    let safety = Safety { checkpoints, store: spec.store.is_some(), restart, watchdog, receipts };
     let mut plan = check(spec.flow, spec.parallelism, spec.max_parallelism, &safety)?;
-    let metrics: BTreeMap<Uid, OperatorMetrics> = plan.uids.iter().map(|uid| (uid.clone(), OperatorMetrics::default())).collect();
-    let status = Arc::new(JobStatus::new(Arc::new(metrics), plan.regions.len()));
+    let interval = spec.checkpoints.as_ref().and_then(Checkpoints::interval);
+    let status = Arc::new(JobStatus::new(&spec.name, &plan, (spec.watchdog, interval), executor.clock()));
     let options = JobOptions { max_parallelism: spec.max_parallelism, seed: spec.hash_seed };
     let beginning = match spec.store {
         None => without_store(&plan, &options),
@@ -132,12 +149,14 @@ pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result
         status: status.clone(),
         hooks: spec.hooks,
     };
+    status.tell(JobEvent::Started { epoch: beginning.epoch });
     let args = RootArgs {
         common: Arc::new(common),
         checkpoints,
         restore: beginning.restore,
         retained: beginning.retained,
         ids: beginning.ids,
+        lines: spec.lines,
     };
     let root =
         Actor::spawn(None, Root, args).await.map_err(|error| Error::Engine(format!("the job could not be started: {error}")))?;

@@ -11,12 +11,17 @@
 //! comes back as a message. What to do is decided by pure machines; the actors do it. Every message goes through [`post`].
 
 mod alarm;
+mod chronicle;
 mod coordinator;
 mod entrant;
+mod event;
 mod first;
 mod hooked;
 mod keeper;
+mod known;
+mod last;
 mod launch;
+mod line;
 mod opened;
 mod post;
 mod presence;
@@ -27,13 +32,21 @@ mod shell;
 mod status;
 mod told;
 mod views;
+mod watchdog;
+mod watched;
 
+pub(crate) use chronicle::Heard;
+pub use event::{JobEvent, RestoredFrom};
 pub(crate) use first::FirstAttempt;
 #[cfg(feature = "testing")]
 pub(crate) use keeper::{prepare_parts, to_snapshot};
+pub(crate) use known::Known;
+pub use known::{CheckpointFailure, RegionFailure, RegionState};
 pub(crate) use launch::{JobSpec, Launched, Safety, check, launch};
+pub(crate) use line::Line;
 pub(crate) use post::post;
 #[cfg(feature = "testing")]
 pub(crate) use restore::{Origin, RestorePoint, Wanted};
 pub(crate) use root::{Asking, RootMsg, RootRef};
 pub(crate) use status::{JobEnd, JobStatus};
+pub(crate) use watched::SeenTask;

@@ -11,6 +11,7 @@ use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use super::alarm::Alarm;
 use super::coordinator::CoordinatorMsg;
 use super::entrant::{Entrant, Reach};
+use super::event::JobEvent;
 use super::hooked::{enter, route};
 use super::keeper::{KeeperMsg, Part, guarded};
 use super::opened::{Opened, open_task};
@@ -93,6 +94,9 @@ impl RegionState {
     }
 
     fn act(&mut self, action: Action, myself: &ActorRef<RegionMsg>) -> Result<(), BoxError> {
+        // Whoever hears that the job runs finds it running.
+        let events = JobEvent::of_region(self.args.id, &action, self.machine.delay());
+        events.into_iter().for_each(|event| self.args.common.status.tell(event));
         self.args.common.status.first_attempts.note(self.args.id, &action);
         match action {
             Action::ReportDown => self.tell_coordinator(checkpoint::Event::RegionDown { region: self.args.id }),
@@ -172,7 +176,11 @@ impl RegionState {
                     self.feed(Event::TaskGone { task, attempt }, myself)?;
                 }
             }
-            Ok(restore) => self.open(attempt, &restore, myself),
+            Ok(restore) => {
+                let (region, checkpoint, from) = (self.args.id, self.point, restore.is_from());
+                self.args.common.status.tell(JobEvent::RegionRestored { region, attempt, checkpoint, from });
+                self.open(attempt, &restore, myself);
+            }
         }
         Ok(())
     }
@@ -273,7 +281,8 @@ impl RegionState {
             entrant.reach = Reach::Shell(shell);
         }
         let executor = &self.args.common.executor;
-        let driver = Driver { id, bell, uids: uids.to_vec(), clock: executor.clock(), steps: executor.steps() };
+        let pulse = self.args.common.status.watched.begin(id, attempt, executor.clock().now());
+        let driver = Driver { id, bell, uids: uids.to_vec(), clock: executor.clock(), steps: executor.steps(), pulse };
         let region = myself.clone();
         executor.spawn(
             id,
@@ -371,8 +380,10 @@ impl Actor for RegionSupervisor {
 
     async fn pre_start(&self, _: ActorRef<RegionMsg>, args: RegionArgs) -> Result<RegionState, ActorProcessingErr> {
         let (common, tasks) = (args.common.clone(), args.tasks.clone());
+        let operators = common.status.watched.operators(&tasks);
         Ok(RegionState {
-            machine: Region::new(tasks, &common.restart, common.epoch),
+            machine: Region::new(tasks, &common.restart, common.epoch)
+                .watched(common.status.watchdog.gives_up_after(), operators),
             alarm: Alarm::new(common.executor.clock()),
             entrants: BTreeMap::new(),
             abandoned: false,

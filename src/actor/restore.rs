@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::event::RestoredFrom;
 use super::root::Common;
 use crate::error::{Error, Result, blamed};
 use crate::executor::RestoreFrom;
@@ -146,6 +147,15 @@ impl RestorePoint {
             }
         }
         Ok(restore)
+    }
+
+    /// Where the state comes from, for who hears of it.
+    pub(super) fn is_from(&self) -> RestoredFrom {
+        match self.origin {
+            Origin::Nothing => RestoredFrom::Nothing,
+            Origin::Files(..) => RestoredFrom::Files,
+            Origin::Memory(_) => RestoredFrom::Memory,
+        }
     }
 
     /// Whether there is a checkpoint behind it.

@@ -4,16 +4,21 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use tokio::sync::oneshot;
 
 use super::coordinator::{CoordinatorActor, CoordinatorArgs, CoordinatorMsg};
 use super::hooked::enter;
 use super::keeper::{Keeper, KeeperArgs, KeeperMsg};
+use super::last::{Last, shut_down};
+use super::line::{Line, StillWanted, insist};
 use super::post::post;
 use super::region::{RegionArgs, RegionMsg, RegionSupervisor};
 use super::status::{JobEnd, JobStatus};
 use super::views::Views;
+use super::watchdog::watch;
 use crate::checkpoint::{self, Start};
 use crate::config::{Checkpoints, Guarantee, Pipes, Restart};
 use crate::error::{Error, Result};
@@ -38,6 +43,10 @@ pub(crate) enum RootMsg {
     Request(RpcReplyPort<Result<CheckpointId, Error>>),
     /// Someone asks an operator.
     Ask(Box<Asking>),
+    /// Checkpoints are wanted until this says otherwise.
+    Wish(StillWanted),
+    /// The user wants it to end within this time, after a last checkpoint, and to hear of that.
+    Shutdown { within: Duration, tell: oneshot::Sender<Last> },
     /// The user cancels.
     Cancel,
 }
@@ -80,6 +89,8 @@ pub(crate) struct RootArgs {
     pub(crate) retained: Vec<CheckpointId>,
     /// Checkpoint ids that may be used: above the first, up to the second.
     pub(crate) ids: (u64, u64),
+    /// The lines that lead here from outside.
+    pub(crate) lines: Vec<Arc<Line>>,
 }
 
 /// The root's behaviour.
@@ -150,7 +161,8 @@ impl RootState {
 }
 
 async fn start(args: RootArgs, myself: &ActorRef<RootMsg>) -> Result<RootState, ActorProcessingErr> {
-    let RootArgs { common, checkpoints, restore, retained, ids } = args;
+    let RootArgs { common, checkpoints, restore, retained, ids, lines } = args;
+    lines.iter().for_each(|line| line.connect(myself));
     let region_ids: Vec<RegionId> = (0..common.plan.regions.len() as u32).map(RegionId).collect();
     let (clock, status) = (common.executor.clock(), common.status.clone());
     let start = Start { regions: region_ids.clone(), restore, retained, reserved: ids.0 };
@@ -179,6 +191,9 @@ async fn start(args: RootArgs, myself: &ActorRef<RootMsg>) -> Result<RootState, 
     for region in &regions {
         post(region, RegionMsg::Event(Event::Start));
     }
+    if common.hooks.get().is_none() {
+        tokio::spawn(watch(common.status.clone(), regions.clone()));
+    }
     let open = region_ids.into_iter().collect();
     Ok(RootState { common, coordinator, keeper, regions, open, failure: None, cancelled: false, last: None, over: false })
 }
@@ -201,6 +216,10 @@ impl Actor for Root {
             RootMsg::Fenced(error) => state.fail(error),
             RootMsg::Request(port) => post(&state.coordinator, CoordinatorMsg::Request(port)),
             RootMsg::Ask(asking) => state.ask(*asking),
+            RootMsg::Wish(still) => drop(tokio::spawn(insist(state.coordinator.clone(), still))),
+            RootMsg::Shutdown { within, tell } => {
+                drop(tokio::spawn(shut_down(state.coordinator.clone(), myself.clone(), within, tell)));
+            }
             RootMsg::Cancel => state.cancel(),
         }
         Ok(())

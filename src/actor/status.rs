@@ -9,11 +9,17 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::chronicle::Chronicle;
+use super::event::JobEvent;
 use super::first::FirstAttempts;
+use super::known::Known;
+use super::watched::Watched;
+use crate::config::Watchdog;
 use crate::error::Error;
 use crate::ids::{CheckpointId, Uid};
 use crate::metrics::{Counter, Longest, Times};
-use crate::plan::OperatorMetrics;
+use crate::plan::{OperatorMetrics, Plan};
+use crate::time::{Clock, Moment};
 
 /// How a job ended.
 #[derive(Clone, Debug)]
@@ -27,6 +33,7 @@ pub(crate) enum JobEnd {
 /// A job's counters and its end.
 #[derive(Debug)]
 pub(crate) struct JobStatus {
+    pub(crate) job: Arc<str>,
     pub(crate) operators: Arc<BTreeMap<Uid, OperatorMetrics>>,
     pub(crate) checkpoints: Counter,
     pub(crate) failed_checkpoints: Counter,
@@ -41,6 +48,14 @@ pub(crate) struct JobStatus {
     pub(crate) longest_step: Longest,
     /// The longest step of each interval that ended with a complete checkpoint.
     pub(crate) stops: Times,
+    /// What has happened.
+    pub(crate) chronicle: Chronicle,
+    /// What the tasks do.
+    pub(crate) watched: Watched,
+    pub(crate) watchdog: Watchdog,
+    /// How often checkpoints are taken, if they are.
+    pub(crate) interval: Option<Duration>,
+    clock: Arc<dyn Clock>,
     /// What became of the first attempts.
     pub(crate) first_attempts: FirstAttempts,
     /// The latest complete checkpoint, 0 for none.
@@ -52,10 +67,17 @@ pub(crate) struct JobStatus {
 }
 
 impl JobStatus {
-    /// Of a job with so many regions.
-    pub(crate) fn new(operators: Arc<BTreeMap<Uid, OperatorMetrics>>, regions: usize) -> Self {
+    /// Of a job that has not begun.
+    pub(crate) fn new(job: &str, plan: &Plan, (watchdog, interval): (Watchdog, Option<Duration>), clock: Arc<dyn Clock>) -> Self {
+        let (regions, metrics) = (plan.regions.len(), plan.uids.iter().map(|uid| (uid.clone(), OperatorMetrics::default())));
         JobStatus {
-            operators,
+            job: job.into(),
+            operators: Arc::new(metrics.collect()),
+            chronicle: Chronicle::new(Known::new(regions, clock.now())),
+            watched: Watched::of(plan),
+            watchdog,
+            interval,
+            clock,
             checkpoints: Counter::default(),
             failed_checkpoints: Counter::default(),
             restarts: Counter::default(),
@@ -69,6 +91,16 @@ impl JobStatus {
             decided: OnceLock::new(),
             end: watch::Sender::new(None),
         }
+    }
+
+    /// The monotonic time of the job's clock.
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// Tells of an event.
+    pub(super) fn tell(&self, event: JobEvent) {
+        self.chronicle.tell(event, self.now());
     }
 
     /// A checkpoint is complete.
@@ -99,6 +131,11 @@ impl JobStatus {
         self.decided.get().is_some()
     }
 
+    /// How the job ended, as soon as that is decided.
+    pub(crate) fn decided(&self) -> Option<&JobEnd> {
+        self.decided.get()
+    }
+
     /// Notes how the job ended; the first word counts.
     pub(crate) fn ended(&self, end: JobEnd) {
         self.decided.get_or_init(|| end);
@@ -107,7 +144,13 @@ impl JobStatus {
     /// Tells those who wait for the job's end how it ended, now that its threads and its store are free again.
     pub(crate) fn publish(&self) {
         let unsaid = || JobEnd::Failed(Error::Engine("the job's actors are gone, and did not say how it ended".into()));
-        self.end.send_replace(Some(self.decided.get().cloned().unwrap_or_else(unsaid)));
+        let end = self.decided.get().cloned().unwrap_or_else(unsaid);
+        self.tell(match &end {
+            JobEnd::Finished => JobEvent::Finished,
+            JobEnd::Cancelled => JobEvent::Cancelled,
+            JobEnd::Failed(cause) => JobEvent::Failed { cause: cause.clone() },
+        });
+        self.end.send_replace(Some(end));
         self.first_attempts.over();
     }
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::sources::SourceStream;
 use super::stream::Record;
 use super::wire::FlowRef;
-use crate::actor::{JobSpec, Safety, check};
-use crate::config::{Checkpoints, ExponentialDelay, Pipes, Restart};
+use crate::actor::{JobSpec, Line, Safety, check};
+use crate::config::{Checkpoints, ExponentialDelay, Pipes, Restart, Watchdog};
 use crate::error::Result;
 use crate::ids::Uid;
 use crate::job::{JobHandle, start};
@@ -96,7 +96,10 @@ pub struct Job {
     checkpoints: Option<Checkpoints>,
     store: Option<Store>,
     restart: Option<Restart>,
+    watchdog: Watchdog,
     may_be_lost: BTreeSet<Uid>,
+    /// The lines of its inputs.
+    lines: Mutex<Vec<Arc<Line>>>,
 }
 
 impl Job {
@@ -111,7 +114,9 @@ impl Job {
             checkpoints: None,
             store: None,
             restart: None,
+            watchdog: Watchdog::default(),
             may_be_lost: BTreeSet::new(),
+            lines: Mutex::default(),
         }
     }
 
@@ -158,6 +163,13 @@ impl Job {
         self
     }
 
+    /// When a task that makes no progress is reported and its region fails, and when the job counts as unhealthy.
+    #[must_use]
+    pub fn watchdog(mut self, watchdog: Watchdog) -> Self {
+        self.watchdog = watchdog;
+        self
+    }
+
     /// Gives up the state of operators that the flow has no more, by their uids. Default: none.
     ///
     /// A checkpoint may hold state of an operator that is not in the flow: because it was taken out on purpose, or because its uid was
@@ -186,7 +198,9 @@ impl Job {
     /// [`Error::InvalidFlow`](crate::Error::InvalidFlow), with what to change.
     pub fn check(self) -> Result<()> {
         let restart = self.strategy();
-        let safety = Safety { checkpoints: self.checkpoints.as_ref(), store: self.store.is_some(), restart: &restart };
+        let receipts = !self.take_lines().is_empty();
+        let (checkpoints, watchdog) = (self.checkpoints.as_ref(), &self.watchdog);
+        let safety = Safety { checkpoints, store: self.store.is_some(), restart: &restart, watchdog, receipts };
         check(self.flow.take(), self.parallelism, self.max_parallelism, &safety).map(drop)
     }
 
@@ -216,9 +230,20 @@ impl Job {
         self.restart.clone().unwrap_or_else(default)
     }
 
+    /// Notes the line of an input.
+    pub(super) fn add_line(&self, line: Arc<Line>) {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    fn take_lines(&self) -> Vec<Arc<Line>> {
+        std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     pub(crate) fn into_spec(self) -> JobSpec {
         JobSpec {
+            lines: self.take_lines(),
             restart: self.strategy(),
+            watchdog: self.watchdog,
             name: self.name,
             flow: self.flow.take(),
             parallelism: self.parallelism,

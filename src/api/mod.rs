@@ -4,6 +4,7 @@
 //! before the job is planned or started.
 
 mod connected;
+mod input;
 mod job;
 mod keyed;
 mod on_error;

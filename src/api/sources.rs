@@ -62,7 +62,7 @@ impl<T: Record> SourceStream<T> {
         let source = Arc::new(source);
         let (at_discovery, at_opening) = (source.clone(), options.clone());
         let kind = NodeKind::Source {
-            make: Box::new(move |opening| open_source(&*source, &at_opening, opening)),
+            make: Box::new(move |opening| open_source(&source, &at_opening, opening)),
             discover: Box::new(move || first_state(&*at_discovery)),
         };
         let node = Node {
@@ -138,7 +138,7 @@ fn first_state<S: Source>(source: &S) -> Result<(crate::state::StateDescriptor, 
 }
 
 fn open_source<S: Source>(
-    source: &S,
+    source: &Arc<S>,
     options: &Mutex<Options<S::Item>>,
     mut opening: Opening,
 ) -> Result<Box<dyn Head>, BoxError> {
@@ -146,6 +146,7 @@ fn open_source<S: Source>(
     let states: Vec<SplitState<S::Position>> = read_list(SPLITS_STATE, opening.restored.states.take(SPLITS_STATE))?;
     let mut splits: Vec<Split<S>> = Vec::new();
     for state in states {
+        source.on_checkpoint_complete(&state.split, &state.position)?;
         let reader = if state.ended { None } else { Some(source.open(&state.split, state.position.clone())?) };
         splits.push(Split { state, reader });
     }
@@ -156,6 +157,7 @@ fn open_source<S: Source>(
     };
     let chain = opening.take_next()?;
     Ok(Box::new(Sourced::new(SourcedParts {
+        source: Arc::downgrade(source),
         operator: opening.operator,
         uid: opening.uid,
         splits,

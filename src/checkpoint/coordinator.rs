@@ -50,6 +50,8 @@ pub(crate) struct Coordinator<E> {
     /// The manifest of which it is being found out whether it is there.
     resolving: Option<CheckpointId>,
     actions: Vec<Action<E>>,
+    /// What failed, and why, since somebody asked.
+    failed: Vec<(Option<CheckpointId>, Reason)>,
     /// Broken on purpose: what was begun with an attempt outlives it.
     accepts_stale: bool,
 }
@@ -69,6 +71,7 @@ impl<E> Coordinator<E> {
             down: BTreeSet::new(),
             resolving: None,
             actions: Vec::new(),
+            failed: Vec::new(),
             accepts_stale: false,
             options,
         }
@@ -88,6 +91,12 @@ impl<E> Coordinator<E> {
         self.release_restores();
         self.begin_due(now);
         std::mem::take(&mut self.actions)
+    }
+
+    /// Which checkpoints were given up, or could not be begun, since this was asked last, and why.
+    #[must_use]
+    pub(crate) fn take_failed(&mut self) -> Vec<(Option<CheckpointId>, Reason)> {
+        std::mem::take(&mut self.failed)
     }
 
     /// When the next tick is to come.
@@ -174,7 +183,7 @@ impl<E> Coordinator<E> {
         if let Some(token) = self.requests.refused(choice, now) {
             self.answer(token, Err(reason.clone()));
         }
-        self.count(reason);
+        self.count(None, reason);
     }
 
     fn ack(&mut self, task: TaskId, attempt: Attempt, id: CheckpointId, part: E) {
@@ -288,10 +297,11 @@ impl<E> Coordinator<E> {
         }
         self.actions.push(Action::NotifyAborted { id, latest: self.latest });
         self.actions.extend(pending.into_parts().map(Action::Discard));
-        self.count(reason);
+        self.count(Some(id), reason);
     }
 
-    fn count(&mut self, reason: Reason) {
+    fn count(&mut self, id: Option<CheckpointId>, reason: Reason) {
+        self.failed.push((id, reason.clone()));
         if self.failures.failed(&reason) {
             self.actions.push(Action::FailJob(reason));
         }

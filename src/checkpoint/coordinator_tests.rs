@@ -432,6 +432,19 @@ fn a23_only_real_failures_in_a_row_count() {
 }
 
 #[test]
+fn what_failed_is_told_once_and_with_its_reason() {
+    let mut bench = Bench::running(every(10));
+    bench.at(10);
+    assert_eq!(bench.coordinator.take_failed(), [], "nothing has failed yet");
+    bench.decline(B, 1, snapshot_failed());
+    bench.at(20);
+    bench.down();
+    let declined = Reason::Declined { task: B, refusal: snapshot_failed() };
+    assert_eq!(bench.coordinator.take_failed(), [(Some(id(1)), declined), (Some(id(2)), Reason::RegionDown(REGION))]);
+    assert_eq!(bench.coordinator.take_failed(), []);
+}
+
+#[test]
 fn a25_a_failed_write_of_a_snapshot_declines_only_the_checkpoint() {
     let mut bench = Bench::running(every(10));
     bench.at(10);

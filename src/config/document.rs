@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, value};
 
 use super::restart::{ExponentialDelay, Restart};
-use super::{Checkpoints, Guarantee};
+use super::{Checkpoints, Guarantee, Watchdog};
 
 /// A value that may come as text.
 #[derive(Deserialize)]
@@ -186,6 +186,35 @@ impl<'de> Deserialize<'de> for Restart {
     }
 }
 
+/// What a document says of the watchdog.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct WatchdogDocument {
+    #[serde(deserialize_with = "duration")]
+    report_after: Option<Duration>,
+    #[serde(deserialize_with = "duration")]
+    fail_after: Option<Duration>,
+    #[serde(deserialize_with = "duration")]
+    give_up_after: Option<Duration>,
+    #[serde(deserialize_with = "number")]
+    overdue_after: Option<u32>,
+}
+
+impl<'de> Deserialize<'de> for Watchdog {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let said = WatchdogDocument::deserialize(deserializer)?;
+        let default = Watchdog::default();
+        let watchdog = Watchdog {
+            report_after: said.report_after.unwrap_or(default.report_after),
+            fail_after: said.fail_after.unwrap_or(default.fail_after),
+            give_up_after: said.give_up_after.unwrap_or(default.give_up_after),
+            overdue_after: said.overdue_after.unwrap_or(default.overdue_after),
+        };
+        watchdog.check().map_err(D::Error::custom)?;
+        Ok(watchdog)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde::de::{DeserializeOwned, IntoDeserializer};
@@ -230,6 +259,20 @@ mod tests {
         let said: Restart = of_texts(&[("strategy", "exponential-delay"), ("initial", "2m"), ("jitter", "0.5")]).unwrap();
         let RestartPolicy::Exponential(delay) = said.0 else { panic!("{said:?}") };
         assert_eq!(delay, ExponentialDelay::from(minutes(2)).jitter(0.5));
+    }
+
+    #[test]
+    fn a_watchdog_is_read_and_what_cannot_work_is_refused() {
+        let text = "report-after = '5s'\nfail-after = '1m'\ngive-up-after = '30s'\noverdue-after = 5";
+        let coded = Watchdog::default().report_after(secs(5)).fail_after(minutes(1)).give_up_after(secs(30)).overdue_after(5);
+        assert_eq!(toml::from_str::<Watchdog>(text).unwrap(), coded);
+        assert_eq!(toml::from_str::<Watchdog>("").unwrap(), Watchdog::default(), "what is left out is the default");
+        let said: Watchdog = of_texts(&[("report-after", "5s"), ("overdue-after", "7")]).unwrap();
+        assert_eq!(said, Watchdog::default().report_after(secs(5)).overdue_after(7));
+        for (wrong, says) in [("fail = '5s'", "unknown field `fail`"), ("fail-after = '0s'", "a time of the watchdog is zero")] {
+            let refused = toml::from_str::<Watchdog>(wrong).unwrap_err().to_string();
+            assert!(refused.contains(says), "{refused}");
+        }
     }
 
     #[test]

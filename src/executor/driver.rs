@@ -11,9 +11,11 @@ use std::task::{Context, Poll};
 
 use tokio::time::Sleep;
 
+use super::pulse::Pulse;
 use crate::channel::Bell;
 use crate::error::{Error, chain_text, panic_text};
 use crate::ids::{TaskId, Uid};
+use crate::supervision::Doing;
 use crate::task::{Progress, Task};
 use crate::time::{Clock, Moment};
 
@@ -34,6 +36,8 @@ pub(crate) struct Driver {
     pub(crate) clock: Arc<dyn Clock>,
     /// After how many of them others have their turn.
     pub(crate) steps: usize,
+    /// What it shows of the task to who watches.
+    pub(crate) pulse: Arc<Pulse>,
 }
 
 /// Rings when there is something to do again.
@@ -43,7 +47,17 @@ type Alarm = Pin<Box<Sleep>>;
 pub(crate) async fn drive(driver: Driver, mut task: Task) -> (Ending, Task) {
     let mut alarm = None;
     let ending = poll_fn(|cx| driver.turn(&mut task, &mut alarm, cx)).await;
+    driver.pulse.beats(Doing::Ended, task.taken());
     (ending, task)
+}
+
+/// What a task does after a step.
+fn doing(progress: Progress) -> Doing {
+    match progress {
+        Progress::Idle(_) => Doing::Resting,
+        Progress::Ready | Progress::Blocked => Doing::Waiting,
+        Progress::Done => Doing::Ended,
+    }
 }
 
 impl Driver {
@@ -89,8 +103,13 @@ impl Driver {
 
     /// One step, whose error or panic is blamed on the operator that ran.
     pub(crate) fn step(&self, task: &mut Task, cx: &Context<'_>) -> Result<Progress, Ending> {
-        match catch_unwind(AssertUnwindSafe(|| task.step(cx.waker()))) {
-            Ok(Ok(progress)) => Ok(progress),
+        self.pulse.steps();
+        let outcome = catch_unwind(AssertUnwindSafe(|| task.step(cx.waker())));
+        match outcome {
+            Ok(Ok(progress)) => {
+                self.pulse.beats(doing(progress), task.taken());
+                Ok(progress)
+            }
             Ok(Err(error)) => Err(Ending::Failed(Error::Operator {
                 operator: self.operator(task),
                 task: self.id.to_string(),

@@ -6,6 +6,7 @@
 mod driven;
 mod driver;
 mod pool;
+mod pulse;
 mod queues;
 #[cfg(test)]
 mod stress_tests;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 pub(crate) use driver::{Driver, Ending, drive};
 pub(crate) use pool::{Pool, build_runtime};
+pub(crate) use pulse::Pulse;
 
 use crate::ids::TaskId;
 use crate::time::Clock;

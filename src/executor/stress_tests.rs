@@ -134,7 +134,7 @@ fn start(
         uids: Arc::from([]),
         hooks: Hooks::default(),
     });
-    let driver = Driver { id, bell, uids: Vec::new(), clock: pool.clock(), steps };
+    let driver = Driver { id, bell, uids: Vec::new(), clock: pool.clock(), steps, pulse: Arc::default() };
     pool.spawn(id, Box::pin(async move { tell(format!("{:?}", drive(driver, task).await.0)) }));
     commands
 }

@@ -121,6 +121,8 @@ pub(crate) struct Cx {
     pub(crate) question: Option<Question>,
     /// The records that a sink has left of the last batch that it was given.
     pub(crate) spent: Option<Spent>,
+    /// Records that the head of the task has taken from its inputs.
+    pub(crate) taken: u64,
     /// How many more pieces of work the step may do; below zero once some link has stopped for want of them.
     pieces: i32,
     /// The operators of the task, and who hooks into their callbacks, where anybody does.
@@ -139,6 +141,7 @@ impl Default for Cx {
             works: Vec::new(),
             question: None,
             spent: None,
+            taken: 0,
             pieces: i32::MAX,
             hooked: None,
             wall: Timestamp::NONE,

@@ -31,6 +31,17 @@ pub trait Source: Send + Sync + 'static {
     /// # Errors
     /// Where the split is gone, or is no longer the one in which the position was taken. The region fails.
     fn open(&self, split: &str, position: Self::Position) -> Result<Self::Reader, BoxError>;
+
+    /// A complete checkpoint holds this position of a split: no reader will be opened before it any more, whatever happens. Called on the
+    /// thread of the task that has the split, after each checkpoint and before the split is opened; so it is short, and hands to others
+    /// what takes long. A checkpoint may be left out where a later one says more.
+    ///
+    /// # Errors
+    /// Where the job can't go on. The region fails.
+    fn on_checkpoint_complete(&self, split: &str, position: &Self::Position) -> Result<(), BoxError> {
+        let _nothing_to_do = (split, position);
+        Ok(())
+    }
 }
 
 /// Reads one split.

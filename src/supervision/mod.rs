@@ -7,5 +7,7 @@ mod region;
 #[cfg(test)]
 mod region_tests;
 mod restarts;
+mod watchdog;
 
 pub(crate) use region::{Action, Event, Outcome, Region};
+pub(crate) use watchdog::{Doing, Finding, Reading, Watch};

@@ -8,7 +8,8 @@
 //! Owned by the region's supervisor, which feeds it events with the monotonic time, does the actions in order, and sends a tick at
 //! the deadline. Never waits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::config::{Restart, STUCK_AFTER};
 use crate::error::Error;
@@ -117,6 +118,12 @@ pub(crate) struct Region {
     /// All tasks, in the order in which they are started.
     tasks: Vec<TaskId>,
     restarts: Restarts,
+    /// The delay of the latest restart.
+    delay: Duration,
+    /// A task that was told to stop and is still there after this is stuck.
+    give_up_after: Duration,
+    /// The operators of the tasks, for who reads of one that is stuck.
+    operators: BTreeMap<TaskId, String>,
     /// The latest attempt that was started, or the one before the first.
     attempt: Attempt,
     started: bool,
@@ -133,6 +140,9 @@ impl Region {
     pub(crate) fn new(tasks: Vec<TaskId>, restart: &Restart, epoch: u64) -> Self {
         Region {
             restarts: Restarts::new(restart, epoch ^ tasks.first().map_or(0, |task| u64::from(task.chain) << 32)),
+            delay: Duration::ZERO,
+            give_up_after: STUCK_AFTER,
+            operators: BTreeMap::new(),
             tasks,
             attempt: Attempt { epoch, n: 0 },
             started: false,
@@ -141,6 +151,16 @@ impl Region {
             state: State::Fresh,
             actions: Vec::new(),
         }
+    }
+
+    /// The same with another patience for what is stuck, and with the names of the operators.
+    pub(crate) fn watched(self, give_up_after: Duration, operators: BTreeMap<TaskId, String>) -> Self {
+        Region { give_up_after, operators, ..self }
+    }
+
+    /// How long the latest restart was put off.
+    pub(crate) fn delay(&self) -> Duration {
+        self.delay
     }
 
     /// Takes an event in; returns what to do, in order.
@@ -256,6 +276,7 @@ impl Region {
         self.cancel_tasks(now);
         self.state = match self.restarts.failed(&cause, now) {
             Decision::RestartIn(delay) => {
+                self.delay = delay;
                 self.actions.push(Action::ReportRestart { cause, restarts: self.restarts.granted() });
                 State::Restarting { not_before: now.plus(delay), point: None }
             }
@@ -270,7 +291,7 @@ impl Region {
         let alive = &self.alive;
         let tasks: Vec<TaskId> = self.tasks.iter().rev().copied().filter(|task| alive.contains(task)).collect();
         if !tasks.is_empty() {
-            self.stuck_at = Some(now.plus(STUCK_AFTER));
+            self.stuck_at = Some(now.plus(self.give_up_after));
             self.actions.push(Action::CancelTasks { attempt: self.attempt, tasks });
         }
     }
@@ -333,8 +354,13 @@ impl Region {
         }
         self.stuck_at = None;
         let stuck: Vec<String> = self.alive.iter().map(TaskId::to_string).collect();
-        let text = format!("stuck: told to stop {} s ago, and still there: task {}", STUCK_AFTER.as_secs(), stuck.join(", "));
-        self.end(Outcome::Failed(Error::Engine(text)));
+        let operators: Vec<&str> = self.alive.iter().filter_map(|task| self.operators.get(task)).map(String::as_str).collect();
+        let what = format!(
+            "told to stop {:?} ago, and still there; a thread can't be killed, and no attempt is started beside it: look for a loop or a \
+             wait without end in these operators, and start the process anew",
+            self.give_up_after
+        );
+        self.end(Outcome::Failed(Error::Stuck { task: stuck.join(", "), operators: operators.join(", "), what }));
     }
 
     fn end(&mut self, outcome: Outcome) {

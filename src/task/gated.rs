@@ -53,9 +53,13 @@ impl<T: Send + 'static> Gated<T> {
     fn push_frame(&mut self, limit: usize, now: Moment, cx: &mut Cx) -> Result<Advance, Halt> {
         let Some(records) = self.intake.records() else { return Ok(self.close(cx.spent.take(), now)) };
         let flow = if records.len() <= limit {
-            self.chain.push(records, cx)?
+            let before = records.len();
+            let flow = self.chain.push(records, cx)?;
+            cx.taken += before.saturating_sub(records.len()) as u64;
+            flow
         } else {
             records.split_front(limit, &mut self.piece);
+            cx.taken += self.piece.len() as u64;
             self.chain.push(&mut self.piece, cx)?
         };
         Ok(if flow == Flow::Full { Advance::Full } else { Advance::Moved })

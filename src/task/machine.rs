@@ -168,6 +168,11 @@ impl Task {
         self.cx.running()
     }
 
+    /// How many records it has taken from its inputs.
+    pub(crate) fn taken(&self) -> u64 {
+        self.cx.taken
+    }
+
     /// Does a bounded piece of work.
     pub(crate) fn step(&mut self, waker: &Waker) -> Result<Progress, BoxError> {
         let began = self.parts.clock.now();

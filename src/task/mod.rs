@@ -3,6 +3,7 @@
 //! Always: a step does a bounded piece of work and never waits; a barrier goes onward before the view is taken, and between the
 //! two nothing runs; nothing is emitted once the end of data has been sent. A task is stepped by one driver at a time.
 
+mod covered;
 mod gated;
 mod head;
 mod machine;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::config::{FRAME_TIME, STEP_TARGET};
+use crate::config::{FIRST_READ, FRAME_TIME, STEP_TARGET};
 use crate::frame::Portion;
 use crate::time::Moment;
 
@@ -24,7 +24,7 @@ pub(super) struct Pieces {
 impl Pieces {
     /// Of at most so many records.
     pub(super) fn up_to(most: usize) -> Self {
-        Pieces { step: most, handed_on: Portion::up_to(most), stopped: None, most }
+        Pieces { step: most.min(FIRST_READ), handed_on: Portion::up_to(most), stopped: None, most }
     }
 
     /// How many records the next piece may have.
@@ -60,6 +60,7 @@ mod tests {
     #[test]
     fn what_the_next_task_is_slow_to_take_is_taken_in_small_pieces() {
         let (mut pieces, mut now) = (Pieces::up_to(1024), Moment::default());
+        (0..10).for_each(|_| pieces.took(Duration::ZERO));
         let pass = |pieces: &mut Pieces, now: &mut Moment, each: Duration| {
             for _ in 0..20 {
                 pieces.stopped(*now);
@@ -77,6 +78,7 @@ mod tests {
     #[test]
     fn a_step_that_takes_long_takes_less() {
         let mut pieces = Pieces::up_to(64);
+        (0..10).for_each(|_| pieces.took(Duration::ZERO));
         (0..3).for_each(|_| pieces.took(STEP_TARGET * 2));
         assert_eq!(pieces.records(), 8);
         (0..10).for_each(|_| pieces.took(STEP_TARGET * 2));

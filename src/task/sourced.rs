@@ -5,10 +5,12 @@
 //! is assigned until it ends.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use serde::{Deserialize, Serialize};
 
+use super::covered::Positions;
 use super::head::{Advance, Head, in_order};
 use super::pace::{Pace, Rate};
 use crate::error::BoxError;
@@ -45,6 +47,13 @@ pub(crate) struct Split<S: Source> {
     pub(crate) reader: Option<S::Reader>,
 }
 
+impl<S: Source> Split<S> {
+    /// The place of the next record to hand out.
+    fn position(&self) -> S::Position {
+        self.reader.as_ref().map_or_else(|| self.state.position.clone(), SplitReader::position)
+    }
+}
+
 /// What becomes of a record that could not be decoded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RejectPolicy {
@@ -55,6 +64,8 @@ pub(crate) enum RejectPolicy {
 
 /// What a source's head is made of.
 pub(crate) struct SourcedParts<S: Source> {
+    /// To be told of checkpoints. The plan holds it: it goes when the job ends, also where this task is stuck.
+    pub(crate) source: Weak<S>,
     pub(crate) operator: OpId,
     pub(crate) uid: Uid,
     pub(crate) splits: Vec<Split<S>>,
@@ -86,6 +97,8 @@ pub(crate) struct Sourced<S: Source> {
     state: Option<(InputState, Option<Timestamp>)>,
     triggered: VecDeque<Steps>,
     pace: Pace,
+    /// What checkpoints that are under way hold.
+    positions: Positions<S::Position>,
     /// By split: since when it has had nothing to read, time in which the chain was full left out.
     idle_since: Vec<Option<Moment>>,
     ended: bool,
@@ -115,6 +128,7 @@ impl<S: Source> Sourced<S> {
             state: None,
             triggered: VecDeque::new(),
             pace,
+            positions: Positions::default(),
             idle_since: vec![None; n],
             ended: false,
             parts,
@@ -195,6 +209,7 @@ impl<S: Source> Sourced<S> {
         split.state.records += n as u64;
         split.state.rejected += self.rejects.len() as u64;
         self.parts.records.add(n as u64);
+        cx.taken += n as u64;
         self.pace.note(n + self.rejects.len());
         self.judge_rejects()?;
         if n > 0 {
@@ -294,6 +309,16 @@ impl<S: Source> Sourced<S> {
         self.idle_since.iter().flatten().map(|since| since.plus(timeout)).filter(|at| *at > now).min()
     }
 
+    /// Tells the source what a complete checkpoint holds.
+    fn complete(&mut self, id: CheckpointId, cx: &mut Cx) -> Result<(), Halt> {
+        cx.enter(self.parts.operator, "on_checkpoint_complete");
+        let (Some(source), positions) = (self.parts.source.upgrade(), self.positions.complete(id)) else { return Ok(()) };
+        for (split, position) in self.parts.splits.iter().zip(&positions) {
+            source.on_checkpoint_complete(&split.state.split, position)?;
+        }
+        Ok(())
+    }
+
     /// No split has anything: some watermark may have caught up all the same, or all splits have ended.
     fn nothing(&mut self, now: Moment, cx: &mut Cx) -> Result<Advance, Halt> {
         if let Some(advance) = self.go_on(cx)? {
@@ -317,6 +342,11 @@ impl<S: Source> Head for Sourced<S> {
     }
 
     fn signal(&mut self, signal: Signal, cx: &mut Cx) -> Result<Flow, Halt> {
+        match signal {
+            Signal::Snapshot(id) => self.positions.taken(id, self.parts.splits.iter().map(Split::position).collect()),
+            Signal::Complete(id) => self.complete(id, cx)?,
+            _ => {}
+        }
         let aside = self.parts.sides.signal(signal, cx)?;
         let main = self.parts.chain.signal(signal, cx)?;
         Ok(if aside == Flow::Full { aside } else { main })
@@ -329,6 +359,7 @@ impl<S: Source> Head for Sourced<S> {
     }
 
     fn aborted(&mut self, id: CheckpointId) -> Steps {
+        self.positions.given_up(id);
         self.alignment.aborted(id)
     }
 
@@ -340,14 +371,11 @@ impl<S: Source> Head for Sourced<S> {
         cx.enter(self.parts.operator, "position");
         cx.crash(CrashPoint::BarrierSent)?;
         cx.reach(self.parts.operator, Callback::Position)?;
-        let position = |split: &Split<S>| match &split.reader {
-            Some(reader) => SplitState { position: reader.position(), ..split.state.clone() },
-            None => split.state.clone(),
-        };
+        let position = |split: &Split<S>| SplitState { position: split.position(), ..split.state.clone() };
         let splits = self.parts.splits.iter().map(position).collect();
         cx.parts.push(OperatorPart {
             uid: self.parts.uid.clone(),
-            views: vec![std::sync::Arc::new(ListView::new(SPLITS_STATE, splits))],
+            views: vec![Arc::new(ListView::new(SPLITS_STATE, splits))],
             prepare: None,
         });
         Ok(())

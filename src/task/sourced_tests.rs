@@ -104,6 +104,7 @@ impl Play {
         };
         let timed = Watermarks::bounded(millis(0)).on(|time: &i64| Timestamp::from_millis(*time)).step(millis(1));
         let head = Sourced::new(SourcedParts {
+            source: std::sync::Weak::new(),
             operator: OpId::default(),
             uid: Uid::new("source"),
             splits: splits.iter().enumerate().map(split).collect(),

@@ -125,7 +125,7 @@ impl Bench {
             offload: Box::new(move |operator, work| hear(&works, (id, operator, work))),
         };
         let task = opener.open(kept, to)?;
-        self.tasks.push(Placed { driver: Driver { id, bell, uids, clock, steps: 1 }, task, commands });
+        self.tasks.push(Placed { driver: Driver { id, bell, uids, clock, steps: 1, pulse: Arc::default() }, task, commands });
         Ok(())
     }
 
