@@ -251,6 +251,9 @@ fn h15_finish_is_called_at_a_natural_end_only_and_never_again() {
     let finishes = |said: Vec<String>| said.iter().filter(|line| line.starts_with("finish")).count();
     let mut ended = Script::new();
     assert_eq!(finishes(ended.signal(Signal::Finish).said()), 1);
+    let mut waits = Script::new();
+    waits.slow.store(true, Ordering::Relaxed);
+    assert_eq!(waits.signal(Signal::Finish).said(), ["open", "finish at 0", "the last"], "once, though its output was full");
     assert_eq!(
         finishes(lifecycle(|script| {
             script.record(1, 0, "count");

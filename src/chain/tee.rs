@@ -47,3 +47,43 @@ impl<T: Clone + Send + 'static> Link<T> for Tee<T> {
         self.each(|branch| branch.signal(signal, cx))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::script::{Out, Script};
+    use crate::time::Timestamp;
+
+    /// In front of branches that are full after so many records.
+    fn tee(rooms: [usize; 3]) -> (Tee<String>, [Out; 3]) {
+        let outs = [(); 3].map(|()| Out::default());
+        let branches = outs.iter().zip(rooms).map(|(out, room)| out.link(room, String::clone)).collect();
+        (Tee::new(branches), outs)
+    }
+
+    #[test]
+    fn h9_each_branch_gets_all_records_marks_and_barriers_in_order_whichever_is_full() {
+        const ALL: usize = usize::MAX;
+        for rooms in [[1, 3, 2], [2, 1, ALL], [ALL, 2, 1], [1, ALL, ALL], [ALL, ALL, ALL]] {
+            let (tee, outs) = tee(rooms);
+            let mut script = Script::new(tee, &Out::default(), str::to_owned);
+            script.run("a@1,b@2,w2,c@3 d@4 |1 e,f@6,g@7 w7 |2 end");
+            for out in outs {
+                assert_eq!(out.take().join(" "), "a@1 b@2 w2 c@3 d@4 |1 e f@6 g@7 w7 |2 end", "{rooms:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_pushed_while_a_branch_is_full_stays_with_who_pushes_it() {
+        let (mut tee, outs) = tee([usize::MAX, 3, usize::MAX]);
+        let (mut batch, mut cx) = (Batch::new(), Cx::default());
+        ["a", "b", "c", "d"].into_iter().for_each(|record| batch.push(record.to_owned(), Timestamp::NONE));
+        assert_eq!((tee.push(&mut batch, &mut cx).unwrap(), batch.len()), (Flow::Full, 0));
+        batch.push("e".to_owned(), Timestamp::NONE);
+        assert_eq!((tee.push(&mut batch, &mut cx).unwrap(), batch.len()), (Flow::Full, 1));
+        while tee.signal(Signal::Resume, &mut cx).unwrap() == Flow::Full {}
+        assert_eq!((tee.push(&mut batch, &mut cx).unwrap(), batch.len()), (Flow::Drained, 0));
+        assert_eq!(outs.map(|out| out.take().join(" ")), ["a b c d e"; 3]);
+    }
+}

@@ -230,6 +230,15 @@ fn a8_acks_of_another_attempt_or_task_do_not_count() {
 }
 
 #[test]
+fn a8_the_end_of_a_task_in_an_attempt_that_was_replaced_does_not_count() {
+    let mut bench = Bench::running(Checkpoints::manual());
+    bench.down();
+    bench.up(TWO);
+    assert_eq!(bench.end_all(ONE), []);
+    assert_eq!(bench.end_all(TWO), [trigger_as(TWO, 1)]);
+}
+
+#[test]
 fn a9_a_repeated_ack_neither_counts_nor_discards() {
     let mut bench = Bench::running(every(10));
     bench.at(10);
@@ -271,6 +280,18 @@ fn a11_the_timeout_counts_from_the_beginning_and_frees_the_slot() {
     assert_eq!(bench.at(1010), [aborted(1, 0), trigger(2)]);
     bench.complete(2);
     assert_eq!(bench.coordinator.next_deadline(), Some(ms(1020)));
+}
+
+#[test]
+fn a11_a_checkpoint_of_which_all_parts_are_there_does_not_expire() {
+    let mut bench = Bench::running(every(10).max_concurrent(2));
+    assert_eq!(bench.at(10), [trigger(1)]);
+    assert_eq!(bench.at(20), [trigger(2)]);
+    assert_eq!(bench.ack_all(1), [write(1)]);
+    assert_eq!(bench.ack_all(2), [], "one manifest at a time");
+    assert_eq!(bench.coordinator.next_deadline(), None);
+    assert_eq!(bench.at(60_000), []);
+    assert_eq!(bench.publish(1), [completed(1), write(2), trigger(3)]);
 }
 
 #[test]
@@ -386,12 +407,13 @@ fn a21_ids_go_on_above_everything_that_was_reserved() {
 #[test]
 fn a21_ids_are_handed_out_only_once_reserved_in_blocks() {
     let mut bench = Bench::running(every(10));
-    let mut seen = 0;
+    let (mut seen, mut reserved) = (0, 0);
     for n in 1..=(2 * ID_BLOCK) {
         bench.now = ms(n * 10);
         let mut actions = bench.coordinator.handle(Event::Tick, bench.now);
         if let [Action::ReserveIds { up_to }] = actions[..] {
             assert_eq!(up_to, seen + ID_BLOCK);
+            reserved += 1;
             assert_eq!(bench.coordinator.handle(Event::Tick, bench.now), []);
             actions = bench.coordinator.handle(Event::Reserved { up_to }, bench.now);
         }
@@ -399,6 +421,7 @@ fn a21_ids_are_handed_out_only_once_reserved_in_blocks() {
         seen = n;
         bench.complete(n);
     }
+    assert_eq!(reserved, 2, "each block is reserved once");
 }
 
 #[test]

@@ -49,6 +49,9 @@ mod tests {
             notifications.complete(id(8)),
             notifications.aborted(Some(id(8))),
             notifications.complete(id(8)),
+            notifications.complete(id(5)),
+            notifications.aborted(Some(id(8))),
+            notifications.complete(id(8)),
         ];
         let delivered: Vec<_> = delivered.into_iter().flatten().collect();
         assert_eq!(delivered, [id(3), id(8)]);

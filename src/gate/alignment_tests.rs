@@ -156,6 +156,7 @@ fn b13_channels_that_ended_before_are_not_waited_for() {
 #[test]
 fn b13_barriers_that_come_through_ended_channels_are_harmless() {
     assert_eq!(fresh(2, "e@0 b1@1 b1@0 b2@0 b2@1"), (vec![snapshot(1), snapshot(2)], vec![]));
+    assert_eq!(fresh(2, "e@0 b1@0 b1@1 b2@1"), (vec![snapshot(1), snapshot(2)], vec![]), "and none is waited for");
     // Blocked like any other, so that barrier 2 behind it does not give checkpoint 1 up.
     assert_eq!(fresh(2, "e@0 b1@0"), (vec![], vec![0]));
 }

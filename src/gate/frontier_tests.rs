@@ -92,6 +92,13 @@ fn d2_a_channel_that_held_nothing_flushes_nothing() {
     assert_eq!(play(&mut frontier, "c0+12 c1:30"), watermark(30));
     assert_eq!(play(&mut frontier, "c1-"), None);
     assert_eq!(play(&mut frontier, "c0-"), Some(Output::Idle { watermark: None }));
+    // One that is behind holds nothing either, however far those came that had fallen idle before it.
+    let mut frontier = started(3);
+    assert_eq!(play(&mut frontier, "c0:50 c1:10 c2:30"), watermark(10));
+    assert_eq!(play(&mut frontier, "c1-"), watermark(30));
+    assert_eq!(play(&mut frontier, "c1+12"), None);
+    assert_eq!(play(&mut frontier, "c0- c2-"), None);
+    assert_eq!(play(&mut frontier, "c1-"), Some(Output::Idle { watermark: None }));
 }
 
 #[test]
@@ -119,6 +126,11 @@ fn d3_while_every_active_channel_is_behind_nothing_goes_out() {
     assert_eq!(play(&mut frontier, "c0+12"), Some(Output::Active { since: ts(20), watermark: None }));
     assert_eq!(play(&mut frontier, "c0:19"), None);
     assert_eq!(play(&mut frontier, "c0:21"), watermark(21));
+    let mut frontier = started(3);
+    assert_eq!(play(&mut frontier, "c0:50 c1:10 c2:30"), watermark(10));
+    assert_eq!(play(&mut frontier, "c1-"), watermark(30));
+    assert_eq!(play(&mut frontier, "c1+12"), None);
+    assert_eq!(play(&mut frontier, "c0- c2-"), None, "also where idle ones were further");
 }
 
 #[test]

@@ -130,11 +130,18 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::RangeInclusive;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
     use crate::sink::{SinkContext, SinkWriter};
 
-    /// Cannot make the cut of the first checkpoint durable.
-    struct Fragile;
+    /// Cannot make the cut of the first checkpoint durable, nor commit while it is `refusing`.
+    #[derive(Clone, Default)]
+    struct Fragile {
+        committed: Arc<Mutex<Vec<u64>>>,
+        refusing: Arc<AtomicBool>,
+    }
 
     impl Sink for Fragile {
         type Item = u64;
@@ -147,14 +154,18 @@ mod tests {
         }
 
         fn open(&self, _: &SinkContext) -> Result<Fragile, BoxError> {
-            Ok(Fragile)
+            Ok(self.clone())
         }
 
         fn make_durable(&self, cut: u64) -> Result<Vec<u64>, BoxError> {
             if cut == 1 { Err("there is no room".into()) } else { Ok(vec![cut]) }
         }
 
-        fn commit(&self, _: &u64) -> Result<(), BoxError> {
+        fn commit(&self, handle: &u64) -> Result<(), BoxError> {
+            if self.refusing.load(Ordering::Relaxed) {
+                return Err("not now".into());
+            }
+            locked(&self.committed).push(*handle);
             Ok(())
         }
     }
@@ -172,14 +183,52 @@ mod tests {
         }
     }
 
+    /// A ledger with a cut of each of these checkpoints.
+    fn ledger(sink: &Fragile, ids: RangeInclusive<u64>) -> Ledger<Fragile> {
+        let ledger = Ledger::new(Arc::new(sink.clone()), Uid::new("out"), Hooks::default());
+        ids.for_each(|id| ledger.add_cut(CheckpointId(id), id));
+        ledger
+    }
+
+    /// The handles that a checkpoint keeps.
+    fn kept(ledger: &Ledger<Fragile>, checkpoint: u64) -> Vec<u64> {
+        let view = ledger.prepare(CheckpointId(checkpoint)).unwrap();
+        let kept = crate::state::Kept::View(view.clone());
+        crate::state::read_list(HANDLES_STATE, Some((view.descriptor().clone(), kept))).unwrap()
+    }
+
     #[test]
     fn a13_behind_a_cut_that_is_lost_nothing_becomes_durable() {
-        let ledger = Ledger::new(Arc::new(Fragile), Uid::new("out"), Hooks::default());
-        for id in 1..=2 {
-            ledger.add_cut(CheckpointId(id), id);
-        }
+        let ledger = ledger(&Fragile::default(), 1..=2);
         assert_eq!(ledger.prepare(CheckpointId(1)).unwrap_err().to_string(), "there is no room");
         let behind = ledger.prepare(CheckpointId(2)).unwrap_err().to_string();
         assert!(behind.contains("before checkpoint 1 could not be made durable"), "{behind}");
+    }
+
+    #[test]
+    fn f4_what_is_complete_is_committed_in_order_and_nothing_newer() {
+        let sink = Fragile::default();
+        let ledger = ledger(&sink, 2..=5);
+        assert_eq!(kept(&ledger, 4), [2, 3, 4]);
+        assert_eq!(kept(&ledger, 5), [2, 3, 4, 5]);
+        ledger.commit(CheckpointId(3)).unwrap();
+        assert_eq!(*locked(&sink.committed), [2, 3]);
+        assert_eq!(kept(&ledger, 5), [4, 5]);
+        ledger.commit(CheckpointId(5)).unwrap();
+        assert_eq!(*locked(&sink.committed), [2, 3, 4, 5]);
+        assert_eq!(kept(&ledger, 6), [0; 0]);
+    }
+
+    #[test]
+    fn f6_f7_a_handle_stays_until_its_commit_has_succeeded() {
+        let sink = Fragile::default();
+        let ledger = ledger(&sink, 2..=3);
+        assert_eq!(kept(&ledger, 2), [2]);
+        sink.refusing.store(true, Ordering::Relaxed);
+        assert_eq!(ledger.commit(CheckpointId(2)).unwrap_err().to_string(), "not now");
+        assert_eq!(kept(&ledger, 3), [2, 3], "the next checkpoint holds it as well");
+        sink.refusing.store(false, Ordering::Relaxed);
+        ledger.commit(CheckpointId(3)).unwrap();
+        assert_eq!(*locked(&sink.committed), [2, 3]);
     }
 }

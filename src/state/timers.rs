@@ -222,6 +222,25 @@ mod tests {
     }
 
     #[test]
+    fn d14_timers_of_one_time_fire_in_the_order_of_registration_over_a_restart() {
+        let mut first = fresh();
+        (0..20).for_each(|key| assert!(register(&mut first, key, Event, 10)));
+        let mut restored = timers(Some(blocks(&*first.view())), 0..8);
+        (20..40).for_each(|key| assert!(register(&mut restored, key, Event, 10)));
+        assert_eq!(pop_all(&mut restored, Event, 10), (0..40).map(|key| (10, key)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn d12_a_timer_at_the_end_of_time_fires_at_the_last_watermark() {
+        let mut timers = fresh();
+        for domain in [Event, Processing] {
+            register(&mut timers, 1, domain, i64::MAX);
+            assert_eq!(pop(&mut timers, domain, i64::MAX - 1), None);
+            assert_eq!(pop(&mut timers, domain, i64::MAX), Some((i64::MAX, 1)));
+        }
+    }
+
+    #[test]
     fn d15_one_timer_for_each_key_time_and_domain() {
         let mut timers = fresh();
         assert!(register(&mut timers, 1, Event, 10));

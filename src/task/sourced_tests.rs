@@ -1,7 +1,7 @@
 //! Tests of a source's head: what its splits say of event time, in which order, and when they fall idle.
 //!
 //! A test feeds splits by hand and reads what goes down the chain as words: `r@5` is a record, `w4` a watermark, `active` and
-//! `idle` the input's state, `end` the end of data.
+//! `idle` the input's state, `barrier` that a barrier is to be sent on, `end` the end of data.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use super::sourced::{RejectPolicy, Sourced, SourcedParts, Split, SplitState};
 use crate::chain::script::Out;
 use crate::error::BoxError;
 use crate::frame::InputState;
-use crate::ids::Uid;
+use crate::ids::{CheckpointId, Uid};
 use crate::metrics::Counter;
 use crate::operator::{Cx, Flow, OpId, Sides, Signal};
 use crate::source::{Poll, Records, Source, SplitClock, SplitReader, Watermarks};
@@ -149,7 +149,8 @@ impl Play {
                     self.signal(Signal::End);
                 }
                 Advance::Full | Advance::Nothing(_) => return words.join(" "),
-                Advance::Barrier(_) | Advance::PeerGone => unreachable!("nobody asked for it"),
+                Advance::Barrier(_) => words.push("barrier".into()),
+                Advance::PeerGone => unreachable!("it has no task before it"),
             }
         }
     }
@@ -157,6 +158,18 @@ impl Play {
     fn signal(&mut self, signal: Signal) {
         assert_eq!(self.head.signal(signal, &mut self.cx).unwrap(), Flow::Drained);
     }
+}
+
+#[test]
+fn b2_the_barrier_of_a_source_comes_behind_all_that_was_read() {
+    let mut play = Play::new(&[Begin::New], Timestamp::NONE, 1);
+    play.blocked = true;
+    play.feed(0, &[1, 2, 3]);
+    assert_eq!(play.run(0), "active r@1 w0");
+    // Three records were read, so the position is behind them; two of them are still to be handed on.
+    let _at_once = play.head.trigger(CheckpointId(1));
+    play.blocked = false;
+    assert_eq!(play.run(0), "r@2 w1 r@3 w2 barrier");
 }
 
 #[test]
@@ -238,6 +251,14 @@ fn d7_each_split_holds_the_watermark_from_its_assignment_to_its_end() {
     assert_eq!(play.run(2), "w999", "an ended split leaves");
     play.feed(0, &[500]);
     assert_eq!(play.run(3), "r@500", "and nothing falls");
+}
+
+#[test]
+fn d7_a_restored_split_counts_from_the_watermark_that_it_had() {
+    let mut play = Play::new(&[Begin::At(600), Begin::At(300)], Timestamp::from_millis(300), usize::MAX);
+    assert_eq!(play.run(0), "active");
+    play.end(1);
+    assert_eq!(play.run(1), "w600", "without a record, for the other one is over");
 }
 
 #[test]

@@ -40,6 +40,23 @@ fn h9_side_outputs_carry_what_the_main_output_carries() {
 }
 
 #[test]
+fn h9_every_consumer_of_a_stream_gets_its_watermarks() {
+    let sim = Simulation::new(2);
+    let outs = [sim.sink(), sim.sink(), sim.sink()];
+    let job = job(&sim);
+    let timed = Watermarks::bounded(millis(0)).on(|n: &u64| Timestamp::from_millis(*n as i64)).step(millis(1));
+    // The last one is late, and by the end of data alone nobody could tell.
+    let numbers = job.source("numbers", Scripted::new([(0..60).chain([5]).collect::<Vec<u64>>()])).watermarks(timed);
+    for (n, out) in outs.iter().enumerate() {
+        let windows = numbers.key_by(|_| 0u64).window(Tumbling::of(millis(20))).count().uid(&format!("windows-{n}"));
+        let counts = windows.map(|of: Windowed<u64, u64>| (of.window.start.millis(), of.value));
+        counts.sink(&format!("out-{n}"), out.clone());
+    }
+    finished(&sim.run(job));
+    outs.iter().for_each(|out| assert_eq!(out.sorted(), [(0, 20), (20, 20), (40, 20)]));
+}
+
+#[test]
 fn h9_consumers_of_one_stream_get_copies() {
     let sim = Simulation::new(1);
     let (one, two) = (sim.sink(), sim.sink());

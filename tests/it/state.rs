@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use tidegate::testing::{End, Fault, Scripted, Simulation, SinkCall};
-use tidegate::{BoxError, Context, Error, Job, KeyedOperator, OpenContext, Restart, millis};
+use tidegate::{BoxError, Context, Error, Job, KeyedOperator, LineFiles, OpenContext, Restart, millis};
 
 use crate::common::{Counted, count, counted, finished, numbers, sound, take};
 
@@ -25,6 +25,26 @@ fn a31_checkpoints_go_on_when_some_inputs_have_ended() {
     finished(&sim.run(describe(false)));
     assert_eq!(out.sorted(), counted((0..10).chain(0..100), 7), "what had ended emitted nothing again");
     sound(&out);
+}
+
+#[test]
+fn f13_a_split_that_has_ended_is_not_opened_again() {
+    let (sim, dir) = (Simulation::new(24), tempfile::tempdir().unwrap());
+    let (out, path) = (sim.sink::<String>(), dir.path().join("in.txt"));
+    std::fs::write(&path, "a\nb\n").unwrap();
+    let describe = |endless: bool| {
+        let job = Job::new("job").store(sim.disk().store());
+        let lines = job.source("lines", LineFiles::at(&path)).map(|line: String| line);
+        let more = if endless { numbers(20).endless() } else { numbers(20) };
+        let more = job.source("numbers", more).map(|_: u64| "n".to_owned());
+        lines.union(&more).sink("out", out.clone());
+        job
+    };
+    let (run, answers) = take(&sim, describe(true), 1);
+    assert!(answers[0].is_ok(), "{run}");
+    std::fs::remove_file(&path).unwrap();
+    finished(&sim.run(describe(false)));
+    assert_eq!(out.sorted().concat(), format!("ab{}", "n".repeat(20)));
 }
 
 #[test]
@@ -105,6 +125,25 @@ fn c13_state_moves_up_to_the_maximum_parallelism_and_no_further() {
     let run = sim.run(describe(8, 500));
     let End::Failed(Error::InvalidFlow { problem, .. }) = &run.end else { panic!("{run}") };
     assert!(problem.contains("parallelism 8, above the maximum of 7"), "{problem}");
+    sound(&out);
+}
+
+#[test]
+fn c12_the_number_of_key_groups_is_that_of_the_first_start() {
+    let sim = Simulation::new(23);
+    let out = sim.sink();
+    let describe = |max: Option<u16>, script: Scripted<u64>| {
+        let job = Job::new("job").store(sim.disk().store()).parallelism(2);
+        let job = if let Some(max) = max { job.max_parallelism(max) } else { job };
+        job.source("numbers", script).key_by(|n| n % 50).count().uid("counts").sink("out", out.clone());
+        job
+    };
+    let (run, answers) = take(&sim, describe(Some(7), numbers(200).endless()), 1);
+    assert!(answers[0].is_ok(), "{run}");
+    let run = sim.run(describe(Some(128), numbers(300)));
+    assert!(matches!(&run.end, End::Failed(Error::StateMismatch { .. })), "{run}");
+    finished(&sim.run(describe(None, numbers(300))));
+    assert_eq!(out.sorted(), counted(0..300, 50));
     sound(&out);
 }
 

@@ -73,6 +73,11 @@ fn f1_what_is_written_behind_a_barrier_is_not_in_its_transaction() {
     assert_eq!(visible(dir.path()), "");
     sink.commit(&first[0]).unwrap();
     assert_eq!(visible(dir.path()), text(0..2));
+    let cut = writer.cut(CheckpointId(2)).unwrap();
+    let second = sink.make_durable(cut).unwrap();
+    assert_eq!(visible(dir.path()), text(0..2));
+    sink.commit(&second[0]).unwrap();
+    assert_eq!(visible(dir.path()), text(0..4));
 }
 
 #[test]
@@ -150,7 +155,9 @@ fn f11_f13_the_end_of_data_rolls_every_part_and_begins_none() {
 #[test]
 fn f15_e16_closing_gives_up_what_is_open_and_leaves_what_was_cut_off() {
     let dir = tempfile::tempdir().unwrap();
-    for sink in [sink(&dir), sink(&dir).roll_at_bytes(40)] {
+    // Closed by each barrier; rolled as soon as something is written; rolled in between; open for long.
+    for limit in [None, Some(4), Some(40), Some(1 << 20)] {
+        let sink = limit.into_iter().fold(sink(&dir), |sink, bytes| sink.roll_at_bytes(bytes));
         sink.recover(&ctx(1, 0, 0), Vec::new()).unwrap();
         let mut writer = sink.open(&ctx(1, 0, 0)).unwrap();
         let handles = checkpoint(&sink, &mut writer, rows(0..3), 1);
@@ -293,8 +300,10 @@ fn f34_leftovers_are_removed_only_at_recovery_and_only_those_that_no_handle_know
     assert_eq!(files(dir.path(), true).len(), 4, "a commit removes no other part");
     let third = sink.open(&ctx(1, 0, 2)).unwrap();
     assert_eq!(files(dir.path(), true).len(), 4, "nor does a writer that opens");
+    let another = ".part-job.another.000001-0000-0000-000000.csv.inprogress";
+    fs::write(dir.path().join(another), "9,row 9\n").unwrap();
     sink.recover(&ctx(2, 0, 0), second).unwrap();
-    assert_eq!(files(dir.path(), true), Vec::<String>::new(), "what the checkpoint does not know is gone");
+    assert_eq!(files(dir.path(), true), [another], "what the checkpoint does not know is gone, and what is another sink's stays");
     assert_eq!(visible(dir.path()), text(0..4));
     assert!(sink.commit(&aborted[0]).is_err());
     drop((cut, third));

@@ -169,6 +169,13 @@ fn a4_a_manifest_that_was_not_synced_is_made_durable_before_it_is_gone_on_from()
 }
 
 #[test]
+fn a4_a_manifest_that_was_not_synced_is_made_durable_when_it_is_found_to_be_there() {
+    let (store, job, _) = second_fails(Fault::Unsynced);
+    assert!(job.settle(CheckpointId(2)).unwrap());
+    assert_eq!(latest_id(&restarted(&store, job)), Some(2));
+}
+
+#[test]
 fn a_checkpoint_that_is_given_up_leaves_no_directory() {
     let dir = tempfile::tempdir().unwrap();
     let job = open(&DirectoryStore::new(dir.path()));

@@ -113,6 +113,15 @@ fn c20_an_operator_that_is_new_starts_empty() {
 }
 
 #[test]
+fn d13_what_is_restored_from_memory_has_the_watermark_and_the_end_that_it_had() {
+    let tasks = [0, 1, 2].map(|index| snapshot(1, index, vec![keyed("count", 0..1)]));
+    let instances = tasks.each_ref().map(|task| &task.operators[0]);
+    let seen = |operator: RestoredOperator| (operator.ended, operator.watermark.millis());
+    let restored = [0, 1, 2, 3].map(|index| crate::snapshot::restored_from_views(&instances, index).map(seen));
+    assert_eq!(restored, [Some((false, 100)), Some((true, 101)), Some((false, 102)), None]);
+}
+
+#[test]
 fn watermark_and_end_are_an_instances_own_unless_the_parallelism_changes() {
     let job = open(&MemoryStore::new());
     let manifest = prepare(&job, 1, vec![vec![], vec![]]);

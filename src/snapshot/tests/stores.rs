@@ -64,6 +64,17 @@ fn a4_a_write_that_fails_leaves_nothing() {
 }
 
 #[test]
+fn a4_a_write_that_fails_leaves_no_file_under_another_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = DirectoryStore::new(dir.path());
+    for mode in [Put::New, Put::Replace] {
+        store.put("d/f", mode, &mut |_| Err("stop".into())).unwrap_err();
+        let left: Vec<_> = std::fs::read_dir(dir.path().join("d")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+#[test]
 fn a_range_beyond_the_end_is_an_error_and_not_an_allocation() {
     each_store(|store| {
         put(store, "f", Put::New, "1234").unwrap();

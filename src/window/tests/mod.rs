@@ -70,6 +70,27 @@ struct Setup<A, G> {
     dropped: Counter,
 }
 
+/// Counts all records of a key and window: fires and forgets at the second one, and fires at the third.
+#[derive(Clone)]
+struct SecondAndThird;
+
+impl Trigger for SecondAndThird {
+    type State = u64;
+
+    fn on_record(&self, seen: &mut u64, _: &TriggerContext) -> TriggerResult {
+        *seen += 1;
+        match *seen {
+            2 => TriggerResult::FireAndPurge,
+            3 => TriggerResult::Fire,
+            _ => TriggerResult::Continue,
+        }
+    }
+
+    fn on_event_time(&self, _: &mut u64, _: &TriggerContext) -> TriggerResult {
+        TriggerResult::Continue
+    }
+}
+
 fn setup<A: Assigner>(assigner: A) -> Setup<A, EventTime> {
     let (trigger, dropped) = (EventTime, Counter::default());
     Setup { assigner, trigger, lateness: 0, late: true, room: usize::MAX, owned: 0..GROUPS.max(), dropped }

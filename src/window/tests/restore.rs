@@ -36,6 +36,11 @@ fn d25_what_a_trigger_remembers_is_restored_after_a_purge() {
     assert_eq!(script.run("a=a@1 a=b@2 a=c@3 b=x@3 b=y@4 |1"), "a[0,10)=a+b@9 b[0,10)=x+y@9 |1");
     let mut again = setup.restore(restored(&script.stored, 0..8, 0));
     assert_eq!(again.run("a=d@4 b=z@5 w9"), "a[0,10)=c+d@9 w9");
+    let setup = tumbling(10).trigger(SecondAndThird);
+    let mut script = setup.open();
+    assert_eq!(script.run("a=a@1 a=b@2 |1"), "a[0,10)=a+b@9 |1");
+    let mut again = setup.restore(restored(&script.stored, 0..8, 0));
+    assert_eq!(again.run("a=c@3 a=d@4 w9"), "a[0,10)=c@9 w9", "the third of all, behind a purge");
 }
 
 #[test]

@@ -107,6 +107,8 @@ fn d24_cleanup_removes_contents_and_trigger_state() {
 fn d25_a_purge_keeps_the_window_and_what_its_trigger_remembers() {
     let mut script = tumbling(10).trigger(Purging(Count::of(2))).open();
     assert_eq!(script.run("a=a@1 a=b@2 a=c@3 a=d@4 w9"), "a[0,10)=a+b@9 a[0,10)=c+d@9 w9");
+    let mut script = tumbling(10).trigger(SecondAndThird).open();
+    assert_eq!(script.run("a=a@1 a=b@2 a=c@3 a=d@4 w9"), "a[0,10)=a+b@9 a[0,10)=c@9 w9");
 }
 
 /// Fires and forgets at every third record, and fires at the window's end.
