@@ -11,8 +11,10 @@
 //! comes back as a message. What to do is decided by pure machines; the actors do it. Every message goes through [`post`].
 
 mod alarm;
+mod beginning;
 mod coordinator;
 mod entrant;
+mod farewell;
 mod first;
 mod hooked;
 mod keeper;
@@ -23,11 +25,13 @@ mod presence;
 mod region;
 mod restore;
 mod root;
+mod savepoints;
 mod shell;
 mod status;
 mod told;
 mod views;
 
+pub(crate) use beginning::StartPoint;
 pub(crate) use first::FirstAttempt;
 #[cfg(feature = "testing")]
 pub(crate) use keeper::{prepare_parts, to_snapshot};

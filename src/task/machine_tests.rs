@@ -59,6 +59,7 @@ fn a_parked_task_whose_neighbour_is_gone_has_nothing_to_do_until_it_is_told() {
         batch: BATCH_RECORDS,
         clock: Arc::new(SystemClock::new()),
         restored: None,
+        standstill: Default::default(),
         longest_step: Default::default(),
         report: Box::new(|_| {}),
         offload: Box::new(|_, _| unreachable!()),

@@ -24,6 +24,7 @@ mod newcomer;
 mod operator_state;
 mod real_crashes;
 mod restarts;
+mod savepoints;
 mod short;
 mod sinks;
 mod state;
