@@ -112,7 +112,9 @@ fn without_store(asked: &Asked<'_>, chosen: Option<Begun>) -> Result<Beginning> 
     let manifest = chosen.as_ref().map(|begun| begun.found.manifest());
     let first = || JobRecord { max_parallelism: asked.plan.groups.max(), ..JobRecord::first(asked.job, &asked.options) };
     let record = manifest.map_or_else(first, |manifest| JobRecord { job: asked.job.into(), ..manifest.job.clone() });
-    asked.check(&record, manifest)?;
+    if manifest.is_some() {
+        asked.check(&record, manifest)?;
+    }
     let (restore, epoch) = (manifest.map(Manifest::id), manifest.map_or(1, |manifest| manifest.note.epoch + 1));
     let ids = (restore.map_or(0, |id| id.0), UNKEPT_IDS);
     Ok(Beginning { store: None, record, epoch, ids, restore, retained: Vec::new(), begun: chosen.map(Arc::new) })

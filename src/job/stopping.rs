@@ -84,7 +84,11 @@ impl JobHandle {
 
     async fn stop(&self, place: Place, drain: bool) -> Result<Savepoint> {
         let savepoint = self.ask_savepoint(place, Purpose::Stop { drain }).await?;
-        self.wait().await.map(|_| savepoint)
+        match self.wait().await {
+            Ok(_) => Ok(savepoint),
+            Err(error @ (Error::Cancelled | Error::FailedAfterSavepoint { .. })) => Err(error),
+            Err(cause) => Err(Error::FailedAfterSavepoint { savepoint: savepoint.path, cause: Box::new(cause) }),
+        }
     }
 
     async fn ask_savepoint(&self, place: Place, purpose: Purpose) -> Result<Savepoint> {

@@ -310,6 +310,7 @@ impl Region {
                 let cause = self.failure.take().unwrap_or_else(|| Error::Engine("a region does not run".into()));
                 self.state = State::Stopping(failed_after(&savepoint, cause));
             }
+            State::Stopping(Outcome::Failed(cause)) => self.state = State::Stopping(failed_after(&savepoint, cause.clone())),
             State::Finishing | State::Leaving { .. } | State::Stopping(_) | State::Over(_) => {}
         }
     }
