@@ -64,6 +64,8 @@ pub(crate) const MANUAL_QUEUE: usize = 16;
 /// Checkpoints that are remembered because their manifest may have been written or not: only the newest of them matter, and a
 /// store that answers so this often in a row has been down for long.
 pub(crate) const UNCERTAIN_KEPT: usize = 64;
+/// Savepoints that are remembered because what belongs to them must not be touched: more than can be under way, or late, at once.
+pub(crate) const SAVEPOINTS_REMEMBERED: usize = 64;
 /// A final checkpoint that failed is tried again after this: at once for a person, seldom enough for a store that is down.
 pub(crate) const FINAL_RETRY: Duration = Duration::from_secs(1);
 /// Bytes that the views of the last complete checkpoint may have in memory, where nothing else is asked for.
@@ -131,7 +133,8 @@ const _: () = assert!(ANSWERING.as_micros() * 4 < STEP_TARGET.as_micros(), "most
 /// # Ok::<(), toml::de::Error>(())
 /// ```
 ///
-/// The other fields: `guarantee` (`exactly-once` or `at-least-once`), `max-concurrent`, `tolerable-failures`, `keep-views` (bytes).
+/// The other fields: `guarantee` (`exactly-once` or `at-least-once`), `max-concurrent`, `tolerable-failures`, `keep-views` (bytes),
+/// `keep-on-finish`, `keep-on-cancel` and `keep-on-failure` (`true` or `false`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoints {
     interval: Option<Duration>,
@@ -142,6 +145,20 @@ pub struct Checkpoints {
     tolerable_failures: u32,
     views_bytes: u64,
     guarantee: Guarantee,
+    keep: KeepAtEnd,
+}
+
+/// After which ends of a job its checkpoints stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeepAtEnd {
+    pub(crate) finished: bool,
+    pub(crate) cancelled: bool,
+    pub(crate) failed: bool,
+}
+
+impl KeepAtEnd {
+    /// What is deleted is gone.
+    const ALWAYS: KeepAtEnd = KeepAtEnd { finished: true, cancelled: true, failed: true };
 }
 
 impl Checkpoints {
@@ -161,6 +178,7 @@ impl Checkpoints {
             tolerable_failures: u32::MAX,
             views_bytes: VIEWS_BYTES,
             guarantee: Guarantee::default(),
+            keep: KeepAtEnd::ALWAYS,
         }
     }
 
@@ -199,6 +217,31 @@ impl Checkpoints {
     /// How many complete checkpoints are kept, the newest ones, at least 1. Default: 1.
     pub fn retain(mut self, checkpoints: usize) -> Self {
         self.retain = checkpoints;
+        self
+    }
+
+    /// Whether the complete checkpoints stay when the job has finished. Where they do not, a next start still does nothing, because that
+    /// the job has finished stays known. Default: they stay.
+    ///
+    /// This, [`keep_on_cancel`](Self::keep_on_cancel) and [`keep_on_failure`](Self::keep_on_failure) are about ends that a job comes to
+    /// by itself or is asked to come to. After one that nobody asked for, because the process died or the last handle was dropped,
+    /// checkpoints always stay; savepoints stay in any case, and so does what numbers checkpoints and process starts.
+    pub fn keep_on_finish(mut self, keep: bool) -> Self {
+        self.keep.finished = keep;
+        self
+    }
+
+    /// Whether the complete checkpoints stay when the job was cancelled by [`JobHandle::cancel`](crate::JobHandle::cancel). Where they
+    /// do not, a next start begins anew, or from the savepoint that the job was last begun from. Default: they stay.
+    pub fn keep_on_cancel(mut self, keep: bool) -> Self {
+        self.keep.cancelled = keep;
+        self
+    }
+
+    /// Whether the complete checkpoints stay when the job has failed and is not restarted. Where they do not, a next start begins anew,
+    /// or from the savepoint that the job was last begun from. Default: they stay.
+    pub fn keep_on_failure(mut self, keep: bool) -> Self {
+        self.keep.failed = keep;
         self
     }
 
@@ -269,6 +312,10 @@ impl Checkpoints {
 
     pub(crate) fn retained(&self) -> usize {
         self.retain
+    }
+
+    pub(crate) fn kept_at_end(&self) -> KeepAtEnd {
+        self.keep
     }
 
     pub(crate) fn views_bytes(&self) -> u64 {

@@ -173,6 +173,27 @@ pub enum Error {
         #[source]
         cause: Box<Error>,
     },
+    /// The job was being stopped with a savepoint, and failed after the savepoint was complete. It is not restarted, because what the
+    /// savepoint holds may be committed.
+    #[error(
+        "the job was stopped with the savepoint '{savepoint}', which is complete, and then failed, so that not all of it may be \
+         committed: {cause}; start from the savepoint, which commits it"
+    )]
+    FailedAfterSavepoint {
+        /// Where the savepoint lies.
+        savepoint: PathBuf,
+        /// Why the job failed.
+        #[source]
+        cause: Box<Error>,
+    },
+    /// A savepoint was not completed. Nothing is wrong with the job.
+    #[error("no savepoint is complete in '{}': {reason}", place.display())]
+    SavepointFailed {
+        /// Where it was to lie.
+        place: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A question to a running operator got no answer. It may be asked again.
     #[error("operator '{operator}' did not answer: {reason}")]
     Unanswered {

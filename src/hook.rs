@@ -151,11 +151,13 @@ pub enum CrashPoint {
     InputEnded,
     /// P14: the final checkpoint is complete, and the tasks are still there.
     FinalComplete,
+    /// P15: the savepoint with which the job ends is durable, and nothing of it is committed.
+    Stopped,
 }
 
 impl CrashPoint {
-    /// All of them, P0 first.
-    pub const ALL: [CrashPoint; 15] = [
+    /// Those that a job comes to which is left to itself, P0 first.
+    pub const UNASKED: [CrashPoint; 15] = [
         CrashPoint::BeforeTrigger,
         CrashPoint::Triggered,
         CrashPoint::BarrierSent,
@@ -172,6 +174,14 @@ impl CrashPoint {
         CrashPoint::InputEnded,
         CrashPoint::FinalComplete,
     ];
+
+    /// All of them, P0 first.
+    pub const ALL: [CrashPoint; 16] = {
+        let mut all = [CrashPoint::Stopped; 16];
+        let (unasked, _) = all.split_at_mut(15);
+        unasked.copy_from_slice(&CrashPoint::UNASKED);
+        all
+    };
 }
 
 impl fmt::Display for CrashPoint {

@@ -10,6 +10,7 @@ mod health;
 mod question;
 mod scan;
 mod shutdown;
+mod stopping;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -94,7 +95,7 @@ struct Leash {
 impl Drop for Leash {
     fn drop(&mut self) {
         if let (Some(root), None) = (&self.root, self.detached.get()) {
-            post(root, RootMsg::Cancel);
+            post(root, RootMsg::Abandon);
         }
     }
 }
@@ -142,7 +143,9 @@ impl JobHandle {
         answer.await.unwrap_or(Err(Error::Ended))
     }
 
-    /// Ends the job at once. What is not committed stays uncommitted, and a next start goes on from the latest checkpoint.
+    /// Ends the job at once. What is not committed stays uncommitted, and a next start goes on from the latest checkpoint, unless the job
+    /// was told [not to keep them](crate::Checkpoints::keep_on_cancel). To end a job and lose nothing of its work, use
+    /// [`stop_with_savepoint`](Self::stop_with_savepoint).
     /// Returns when the job has ended.
     ///
     /// # Errors

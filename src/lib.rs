@@ -57,7 +57,9 @@ pub mod stored;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use api::{ConnectedStream, Job, KeyedStream, OnError, Record, SinkRef, SourceStream, Store, Stream, WindowedStream};
+pub use api::{
+    ConnectedStream, Job, KeyedStream, OnError, Record, Restore, SinkRef, SourceStream, Store, Stream, WindowedStream,
+};
 pub use chain::{DeadLetter, Summand};
 pub use config::{Checkpoints, ExponentialDelay, Failure, Restart, Watchdog};
 #[cfg(feature = "files")]
@@ -78,7 +80,7 @@ pub use operator::{
     Side, SideEmitter, SideOutput,
 };
 pub use sink::{Sink, SinkContext, SinkWriter};
-pub use snapshot::{Put, StoreBackend, StoreLock, WriteFn};
+pub use snapshot::{Place, Put, Savepoint, StoreBackend, StoreLock, WriteFn};
 pub use source::{Bounded, Poll, Records, Rejected, Source, SplitReader, Watermarks};
 pub use state::{
     Adding, AggregatingState, AskedState, BroadcastMap, BroadcastReader, BroadcastState, BroadcastWriter, KeyList, KeyMap,

@@ -3,6 +3,7 @@
 //! It talks to tasks through their region's supervisor, and to the store through the keeper.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -13,13 +14,14 @@ use super::hooked::enter;
 use super::keeper::KeeperMsg;
 use super::post::post;
 use super::region::RegionMsg;
+use super::savepoints::Target;
 use super::status::JobStatus;
-use crate::checkpoint::{AckAnswer, Action, Coordinator, Event, Reason, Start};
+use crate::checkpoint::{AckAnswer, Action, Coordinator, Event, Purpose, Reason, Start};
 use crate::config::Checkpoints;
 use crate::error::{BoxError, Error};
 use crate::hook::{Canary, CrashPoint, Hooks, Role, Who};
 use crate::ids::{CheckpointId, RegionId, TaskId};
-use crate::snapshot::TaskEntry;
+use crate::snapshot::{JobStore, Place, Savepoint, TaskEntry};
 use crate::supervision;
 use crate::task::Command;
 use crate::time::{Clock, Moment};
@@ -32,6 +34,10 @@ pub(crate) enum CoordinatorMsg {
     Event(Event<TaskEntry>),
     /// Someone wants a checkpoint.
     Request(RpcReplyPort<Result<CheckpointId, Error>>),
+    /// Someone wants a savepoint, for this purpose.
+    Savepoint { place: Place, purpose: Purpose, port: RpcReplyPort<Result<Savepoint, Error>> },
+    /// Whether it can be written where it is to lie.
+    Looked { token: u64, purpose: Purpose, looked: Result<(), Error> },
     /// The alarm.
     Tick,
 }
@@ -43,6 +49,7 @@ pub(crate) struct CoordinatorArgs {
     pub(crate) reserved_up_to: u64,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) status: Arc<JobStatus>,
+    pub(crate) store: Option<Arc<JobStore>>,
     pub(crate) hooks: Hooks,
 }
 
@@ -59,9 +66,18 @@ pub(crate) struct CoordinatorState {
     keeper: Option<ActorRef<KeeperMsg>>,
     regions: Vec<ActorRef<RegionMsg>>,
     region_of: BTreeMap<TaskId, RegionId>,
-    waiting: BTreeMap<u64, RpcReplyPort<Result<CheckpointId, Error>>>,
+    store: Option<Arc<JobStore>>,
+    waiting: BTreeMap<u64, Asker>,
+    /// Where the savepoint lies with which the job ends.
+    leaving: Option<PathBuf>,
     next_token: u64,
     under_way: BTreeMap<CheckpointId, UnderWay>,
+}
+
+/// Who waits for a checkpoint.
+enum Asker {
+    Checkpoint(RpcReplyPort<Result<CheckpointId, Error>>),
+    Savepoint(Place, RpcReplyPort<Result<Savepoint, Error>>),
 }
 
 /// A checkpoint that has begun.
@@ -119,6 +135,27 @@ impl CoordinatorState {
                     self.region(*region, RegionMsg::ToTask { task, attempt, command: Command::Trigger(id) });
                 }
             }
+            Action::Savepoint { id, token, purpose } => self.savepoint_begins(id, token, purpose),
+            Action::StandStill { id } => self.all_regions(|| RegionMsg::StandStill(id)),
+            Action::GoOn => self.all_regions(|| RegionMsg::GoOn),
+            Action::Drain { sources } => {
+                self.hooks.tell(Who::Coordinator, || "has the sources read no more: the job drains".into());
+                for (task, attempt) in sources {
+                    let Some(region) = self.region_of.get(&task) else { continue };
+                    self.region(*region, RegionMsg::ToTask { task, attempt, command: Command::Drain });
+                }
+            }
+            Action::StartAnew(reason) => {
+                let cause =
+                    Error::CheckpointRefused { reason: format!("the savepoint that the job was to end with failed: {reason}") };
+                self.all_regions(|| RegionMsg::Event(supervision::Event::StartAnew { cause: cause.clone() }));
+            }
+            Action::Leave { id } => {
+                self.hooks.tell(Who::Coordinator, || format!("savepoint {id} is complete, and the job ends with it"));
+                self.under_way.remove(&id);
+                let savepoint = self.leaving.clone().unwrap_or_default();
+                self.all_regions(|| RegionMsg::Leave { id, savepoint: savepoint.clone() });
+            }
             Action::Acked { task, id, answer } => {
                 self.hooks.tell(Who::Task(task), || format!("its part of checkpoint {id} is acknowledged: {answer:?}"));
                 trace_ack(task, id, answer);
@@ -172,12 +209,72 @@ impl CoordinatorState {
         Ok(())
     }
 
-    fn answer(&mut self, token: u64, answer: Result<CheckpointId, Reason>) {
-        let Some(port) = self.waiting.remove(&token) else { return };
-        let answer = answer.map_err(|reason| Error::CheckpointRefused { reason: reason.to_string() });
-        if port.send(answer).is_err() {
-            tracing::debug!("nobody waits for the checkpoint that was asked for any more");
+    /// Tells the keeper where a savepoint is to be written.
+    fn savepoint_begins(&mut self, id: CheckpointId, token: u64, purpose: Purpose) {
+        let Some(Asker::Savepoint(place, _)) = self.waiting.get(&token) else { return };
+        // The place was looked at when it was asked for.
+        let Ok(folder) = place.folder(self.store.as_deref(), id) else { return };
+        if let Purpose::Stop { .. } = purpose {
+            self.leaving = Some(folder.located());
         }
+        self.keeper(KeeperMsg::SavepointBegins { id, target: Target { folder, purpose } });
+    }
+
+    /// A savepoint is asked for: whether it can be written there is looked at first.
+    fn ask_savepoint(&mut self, place: Place, purpose: Purpose, port: RpcReplyPort<Result<Savepoint, Error>>) {
+        self.next_token += 1;
+        let token = self.next_token;
+        let same = |asker: &Asker| matches!(asker, Asker::Savepoint(other, _) if other.is_same(&place));
+        let is_taken = self.waiting.values().any(same);
+        self.waiting.insert(token, Asker::Savepoint(place.clone(), port));
+        if is_taken {
+            let reason = "another savepoint is being written there: name another directory".into();
+            return self.refuse(token, Error::SavepointFailed { place: place.shown(), reason });
+        }
+        self.keeper(KeeperMsg::Look { place, token, purpose });
+    }
+
+    fn looked(
+        &mut self,
+        token: u64,
+        purpose: Purpose,
+        looked: Result<(), Error>,
+        myself: &ActorRef<CoordinatorMsg>,
+    ) -> Result<(), BoxError> {
+        match (looked, purpose) {
+            (Err(error), _) => self.refuse(token, error),
+            (Ok(()), Purpose::Stop { drain }) => self.feed(Event::Stop { token, drain }, myself)?,
+            (Ok(()), Purpose::Savepoint | Purpose::Recovery) => self.feed(Event::Savepoint { token }, myself)?,
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, token: u64, error: Error) {
+        if let Some(Asker::Savepoint(_, port)) = self.waiting.remove(&token) {
+            heard(port.send(Err(error)).is_ok());
+        }
+    }
+
+    fn answer(&mut self, token: u64, answer: Result<CheckpointId, Reason>) {
+        match self.waiting.remove(&token) {
+            None => {}
+            Some(Asker::Checkpoint(port)) => {
+                let answer = answer.map_err(|reason| Error::CheckpointRefused { reason: reason.to_string() });
+                heard(port.send(answer).is_ok());
+            }
+            Some(Asker::Savepoint(place, port)) => {
+                self.under_way.retain(|id, _| Ok(*id) != answer);
+                let refused = |reason: Reason| Error::SavepointFailed { place: place.shown(), reason: reason.to_string() };
+                let savepoint = answer.map_err(refused).and_then(|id| Savepoint::at(&place, self.store.as_deref(), id));
+                heard(port.send(savepoint).is_ok());
+            }
+        }
+    }
+}
+
+fn heard(heard: bool) {
+    if !heard {
+        tracing::debug!("nobody waits for the checkpoint that was asked for any more");
     }
 }
 
@@ -208,6 +305,8 @@ impl Actor for CoordinatorActor {
             keeper: None,
             regions: Vec::new(),
             region_of: BTreeMap::new(),
+            store: args.store,
+            leaving: None,
             waiting: BTreeMap::new(),
             next_token: 0,
             under_way: BTreeMap::new(),
@@ -234,9 +333,11 @@ impl Actor for CoordinatorActor {
             CoordinatorMsg::Event(event) => state.feed(event, &myself)?,
             CoordinatorMsg::Request(port) => {
                 state.next_token += 1;
-                state.waiting.insert(state.next_token, port);
+                state.waiting.insert(state.next_token, Asker::Checkpoint(port));
                 state.feed(Event::Request { token: state.next_token }, &myself)?;
             }
+            CoordinatorMsg::Savepoint { place, purpose, port } => state.ask_savepoint(place, purpose, port),
+            CoordinatorMsg::Looked { token, purpose, looked } => state.looked(token, purpose, looked, &myself)?,
             CoordinatorMsg::Tick => {
                 state.alarm.rang();
                 state.feed(Event::Tick, &myself)?;

@@ -4,6 +4,7 @@
 //! task's part is written while its presence is held, so that the task is not gone before. The views of what is complete may stay
 //! in memory, for a restart.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,16 +16,16 @@ use super::hooked::{enter, post_control};
 use super::post::post;
 use super::presence::Presence;
 use super::region::RegionMsg;
-use super::root::RootMsg;
+use super::root::{Common, RootMsg};
+use super::savepoints::{self, Target};
 use super::told::of_parts;
-use super::views::Views;
-use crate::checkpoint::{Event, Refusal, Written};
+use crate::checkpoint::{Event, Purpose, Refusal, Written};
+use crate::config::SAVEPOINTS_REMEMBERED;
 use crate::error::{Error, Result, blamed, chain_text, panic_text};
-use crate::executor::Executor;
-use crate::hook::{Control, CrashPoint, Hooks, Role, Who};
+use crate::hook::{Control, CrashPoint, Role, Who};
 use crate::ids::{CheckpointId, Uid};
 use crate::snapshot::{
-    CheckpointKind, CheckpointNote, JobStore, Manifest, OperatorEntry, OperatorSnapshot, TaskEntry, TaskSnapshot,
+    CheckpointKind, CheckpointNote, JobStore, Manifest, OperatorEntry, OperatorSnapshot, Place, TaskEntry, TaskSnapshot,
 };
 use crate::supervision;
 use crate::task::TaskView;
@@ -48,6 +49,19 @@ pub(crate) enum KeeperMsg {
     },
     Discard(TaskEntry),
     Delete(CheckpointId),
+    /// A savepoint is wanted there: is that possible?
+    Look {
+        place: Place,
+        token: u64,
+        purpose: Purpose,
+    },
+    /// This checkpoint is a savepoint, and is written there.
+    SavepointBegins {
+        id: CheckpointId,
+        target: Target,
+    },
+    /// The job is over, and its checkpoints are not wanted any more.
+    DeleteAll,
     /// Every commit is confirmed: note that the job has finished.
     Finished {
         id: CheckpointId,
@@ -63,16 +77,18 @@ pub(crate) struct Part {
     pub(super) region: ActorRef<RegionMsg>,
 }
 
-/// What the keeper works with.
+/// What the keeper works with. Where the job keeps nothing, parts are made durable as far as sinks are concerned, and nothing is
+/// written.
 pub(crate) struct KeeperArgs {
-    /// None where the job keeps nothing: parts are made durable as far as sinks are concerned, and nothing is written.
-    pub(crate) store: Option<Arc<JobStore>>,
-    pub(crate) views: Arc<Views>,
-    pub(crate) epoch: u64,
+    pub(crate) common: Arc<Common>,
     pub(crate) coordinator: ActorRef<CoordinatorMsg>,
     pub(crate) root: ActorRef<RootMsg>,
-    pub(crate) executor: Arc<dyn Executor>,
-    pub(crate) hooks: Hooks,
+}
+
+/// The keeper, and the savepoints that are under way, or may still be written to: the latest ones.
+pub(crate) struct KeeperState {
+    keeper: Arc<KeeperArgs>,
+    targets: BTreeMap<CheckpointId, Target>,
 }
 
 /// The keeper's behaviour.
@@ -85,53 +101,115 @@ pub(super) const UNKEPT_IDS: u64 = u64::MAX / 2;
 
 impl Actor for Keeper {
     type Msg = KeeperMsg;
-    type State = Arc<KeeperArgs>;
+    type State = KeeperState;
     type Arguments = KeeperArgs;
 
-    async fn pre_start(&self, _: ActorRef<KeeperMsg>, args: KeeperArgs) -> Result<Arc<KeeperArgs>, ActorProcessingErr> {
-        Ok(Arc::new(args))
+    async fn pre_start(&self, _: ActorRef<KeeperMsg>, args: KeeperArgs) -> Result<KeeperState, ActorProcessingErr> {
+        Ok(KeeperState { keeper: Arc::new(args), targets: BTreeMap::new() })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<KeeperMsg>,
         message: KeeperMsg,
-        state: &mut Arc<KeeperArgs>,
+        state: &mut KeeperState,
     ) -> Result<(), ActorProcessingErr> {
-        enter(&state.hooks, Role::Keeper).await?;
-        if let KeeperMsg::ResolveLater { id } = message {
-            tokio::spawn(async move {
-                tokio::time::sleep(RESOLVE_PAUSE).await;
-                post(&myself, KeeperMsg::ResolveManifest { id });
-            });
-            return Ok(());
+        let common = state.keeper.common.clone();
+        enter(&common.hooks, Role::Keeper).await?;
+        match message {
+            KeeperMsg::ResolveLater { id } => {
+                tokio::spawn(async move {
+                    tokio::time::sleep(RESOLVE_PAUSE).await;
+                    post(&myself, KeeperMsg::ResolveManifest { id });
+                });
+            }
+            KeeperMsg::SavepointBegins { id, target } => state.begin(id, target),
+            message => {
+                let (keeper, target) = (state.keeper.clone(), state.target_of(&message));
+                common.executor.offload(Box::new(move || keeper.work(message, target, &myself)));
+            }
         }
-        let keeper = state.clone();
-        state.executor.offload(Box::new(move || keeper.work(message, &myself)));
         Ok(())
     }
 }
 
+impl KeeperState {
+    fn begin(&mut self, id: CheckpointId, target: Target) {
+        self.targets.insert(id, target);
+        if self.targets.len() > SAVEPOINTS_REMEMBERED {
+            self.targets.pop_first();
+        }
+    }
+
+    /// Where what a message is about is written, if it is a savepoint.
+    fn target_of(&self, message: &KeeperMsg) -> Option<Target> {
+        let id = match message {
+            KeeperMsg::Persist(part) => part.view.checkpoint,
+            KeeperMsg::Discard(entry) => entry.checkpoint,
+            KeeperMsg::WriteManifest { id, .. } | KeeperMsg::Delete(id) => *id,
+            _ => return None,
+        };
+        self.targets.get(&id).cloned()
+    }
+}
+
 impl KeeperArgs {
-    fn work(&self, message: KeeperMsg, myself: &ActorRef<KeeperMsg>) {
+    fn work(&self, message: KeeperMsg, target: Option<Target>, myself: &ActorRef<KeeperMsg>) {
         match message {
-            KeeperMsg::Persist(part) => self.persist(*part),
+            KeeperMsg::Persist(part) => self.persist(*part, target),
             KeeperMsg::ReserveIds => self.reserve(),
-            KeeperMsg::WriteManifest { id, entries } => self.write_manifest(id, entries),
+            KeeperMsg::WriteManifest { id, entries } => self.write_manifest(id, entries, target),
             KeeperMsg::ResolveManifest { id } | KeeperMsg::ResolveLater { id } => self.resolve(id, myself),
-            KeeperMsg::Discard(entry) => {
-                self.views.given_up(entry.checkpoint);
-                self.tidy("discard a part", |store| store.discard(&entry));
-            }
+            KeeperMsg::Discard(entry) => self.discard(&entry, target),
             KeeperMsg::Delete(id) => {
-                self.views.given_up(id);
-                self.tidy("delete a checkpoint", |store| store.delete_checkpoint(id));
+                self.delete(id, target);
+                self.tell(Event::Deleted);
             }
             KeeperMsg::Finished { id } => {
-                let written = guarded(|| self.store.as_ref().map_or(Ok(()), |store| store.write_finished(id)));
+                let written = guarded(|| self.common.store.as_ref().map_or(Ok(()), |store| store.write_finished(id)));
                 post(&self.root, RootMsg::FinishedWritten(written));
             }
+            KeeperMsg::Look { place, token, purpose } => {
+                let looked = guarded(|| savepoints::look(&place, self.common.store.as_deref()));
+                post(&self.coordinator, CoordinatorMsg::Looked { token, purpose, looked });
+            }
+            KeeperMsg::DeleteAll => {
+                self.delete_all();
+                post(&self.root, RootMsg::Tidied);
+            }
+            KeeperMsg::SavepointBegins { .. } => {}
         }
+    }
+
+    fn discard(&self, entry: &TaskEntry, target: Option<Target>) {
+        match target {
+            Some(target) => tidied("discard a part of a savepoint", || target.folder.discard(entry)),
+            None => {
+                self.common.views.given_up(entry.checkpoint);
+                self.tidy("discard a part", |store| store.discard(entry));
+            }
+        }
+    }
+
+    fn delete(&self, id: CheckpointId, target: Option<Target>) {
+        if let Some(target) = target {
+            return tidied("remove a savepoint that failed", || target.folder.delete());
+        }
+        self.common.views.given_up(id);
+        self.tidy("delete a checkpoint", |store| store.delete_checkpoint(id));
+        if let Some(begun) = self.common.begun.as_ref().filter(|begun| begun.claimed && begun.found.id() == id) {
+            tidied("delete a savepoint that was claimed", || begun.found.folder().delete());
+        }
+    }
+
+    fn delete_all(&self) {
+        let Some(store) = &self.common.store else { return };
+        // What another process runs by now is another's.
+        let ids = guarded(|| store.confirm_epoch().and_then(|()| store.list())).unwrap_or_else(|error| {
+            tracing::warn!(%error, "could not list the checkpoints that are to be deleted");
+            Vec::new()
+        });
+        ids.into_iter().for_each(|id| self.tidy("delete a checkpoint", |store| store.delete_checkpoint(id)));
     }
 
     fn tell(&self, event: Event<TaskEntry>) {
@@ -139,18 +217,18 @@ impl KeeperArgs {
     }
 
     fn reach(&self, point: CrashPoint) -> Result<()> {
-        self.hooks.crash(point).map_err(|error| Error::Engine(chain_text(&*error)))
+        self.common.hooks.crash(point).map_err(|error| Error::Engine(chain_text(&*error)))
     }
 
     /// Makes a task's part durable: first what its sinks have prepared, then its state.
-    fn persist(&self, part: Part) {
+    fn persist(&self, part: Part, target: Option<Target>) {
         let Part { mut view, uids, presence, region } = part;
         let (task, attempt, id) = (view.task, view.attempt, view.checkpoint);
         let outcome = match guarded(|| prepare_parts(&mut view)) {
             Ok(()) => guarded(|| {
                 self.reach(CrashPoint::SinkPrepared)?;
-                let part = self.write(&view, &uids)?;
-                self.hooks.tell(Who::Task(task), || {
+                let part = self.write(&view, &uids, target.as_ref())?;
+                self.common.hooks.tell(Who::Task(task), || {
                     format!("its part of checkpoint {id} is durable: {}", of_parts(&uids, &view.parts))
                 });
                 Ok(part)
@@ -163,11 +241,13 @@ impl KeeperArgs {
         match outcome {
             Ok(part) => {
                 let ack = CoordinatorMsg::Event(Event::Ack { task, attempt, id, part });
-                post_control(&self.hooks, Control::Ack, &self.coordinator, ack);
+                post_control(&self.common.hooks, Control::Ack, &self.coordinator, ack);
             }
             Err(error) => {
                 tracing::warn!(%task, checkpoint = %id, %error, "a snapshot failed");
-                self.hooks.tell_failure(Who::Task(task), || format!("its part of checkpoint {id} was not written: {error}"));
+                self.common
+                    .hooks
+                    .tell_failure(Who::Task(task), || format!("its part of checkpoint {id} was not written: {error}"));
                 let refusal = Refusal::Snapshot(chain_text(&error));
                 self.tell(Event::Decline { task, attempt, id, refusal });
             }
@@ -175,18 +255,19 @@ impl KeeperArgs {
         drop(presence);
     }
 
-    fn write(&self, view: &TaskView, uids: &[Uid]) -> Result<TaskEntry> {
+    fn write(&self, view: &TaskView, uids: &[Uid], target: Option<&Target>) -> Result<TaskEntry> {
         let snapshot = to_snapshot(view, uids);
-        let entry = match &self.store {
-            Some(store) => store.write_snapshot(&snapshot)?,
-            None => unkept(&snapshot),
+        let entry = match (target, &self.common.store) {
+            (Some(target), _) => return target.folder.write_snapshot(&self.common.record.job, &snapshot),
+            (None, Some(store)) => store.write_snapshot(&snapshot)?,
+            (None, None) => unkept(&snapshot),
         };
-        self.views.add(&entry, Arc::new(snapshot));
+        self.common.views.add(&entry, Arc::new(snapshot));
         Ok(entry)
     }
 
     fn reserve(&self) {
-        let reserved = guarded(|| match &self.store {
+        let reserved = guarded(|| match &self.common.store {
             Some(store) => store.reserve_ids().map(|ids| ids.end - 1),
             None => Ok(UNKEPT_IDS),
         });
@@ -197,12 +278,16 @@ impl KeeperArgs {
         });
     }
 
-    fn write_manifest(&self, id: CheckpointId, entries: Vec<TaskEntry>) {
-        let written = guarded(|| self.publish(id, entries));
+    fn write_manifest(&self, id: CheckpointId, entries: Vec<TaskEntry>, target: Option<Target>) {
+        let written = match &target {
+            Some(target) => guarded(|| self.publish_savepoint(id, entries, target)),
+            None => guarded(|| self.publish(id, entries)),
+        };
         self.give_way(&written);
         match &written {
-            Ok(()) => self.views.completed(id),
-            Err(_) => self.views.given_up(id),
+            _ if target.is_some() => {}
+            Ok(()) => self.common.views.completed(id),
+            Err(_) => self.common.views.given_up(id),
         }
         let written = match written {
             Ok(()) => Written::Published,
@@ -214,15 +299,22 @@ impl KeeperArgs {
 
     fn publish(&self, id: CheckpointId, entries: Vec<TaskEntry>) -> Result<()> {
         self.reach(CrashPoint::AllAcked)?;
-        let Some(store) = &self.store else { return Ok(()) };
-        let created = self.executor.clock().wall();
-        let note = CheckpointNote { checkpoint: id, epoch: self.epoch, kind: CheckpointKind::Checkpoint, created };
-        store.write_manifest(&Manifest::assemble(store.record(), note, entries)?)
+        let Some(store) = &self.common.store else { return Ok(()) };
+        store.write_manifest(&Manifest::assemble(store.record(), self.note(id, CheckpointKind::Checkpoint), entries)?)
+    }
+
+    fn publish_savepoint(&self, id: CheckpointId, entries: Vec<TaskEntry>, target: &Target) -> Result<()> {
+        self.reach(CrashPoint::AllAcked)?;
+        savepoints::publish(&self.common, self.note(id, CheckpointKind::Savepoint), entries, target)
+    }
+
+    fn note(&self, checkpoint: CheckpointId, kind: CheckpointKind) -> CheckpointNote {
+        CheckpointNote { checkpoint, epoch: self.common.epoch, kind, created: self.common.executor.clock().wall() }
     }
 
     /// A manifest that can be read is there; one that cannot is made sure never to be.
     fn resolve(&self, id: CheckpointId, myself: &ActorRef<KeeperMsg>) {
-        let settled = guarded(|| self.store.as_ref().map_or(Ok(true), |store| store.settle(id)));
+        let settled = guarded(|| self.common.store.as_ref().map_or(Ok(true), |store| store.settle(id)));
         self.give_way(&settled);
         match settled {
             Ok(published) => self.tell(Event::ManifestResolved { id, published }),
@@ -242,10 +334,16 @@ impl KeeperArgs {
 
     /// What may fail without harm.
     fn tidy(&self, what: &str, tidy: impl FnOnce(&JobStore) -> Result<()>) {
-        let Some(store) = &self.store else { return };
-        if let Err(error) = guarded(|| tidy(store)) {
-            tracing::warn!(%error, "could not {what}");
+        if let Some(store) = &self.common.store {
+            tidied(what, || tidy(store));
         }
+    }
+}
+
+/// Does what may fail without harm.
+fn tidied(what: &str, tidy: impl FnOnce() -> Result<()>) {
+    if let Err(error) = guarded(tidy) {
+        tracing::warn!(%error, "could not {what}");
     }
 }
 

@@ -17,7 +17,7 @@ use crate::ids::CheckpointId;
 /// What became of the last checkpoint, or why there is none.
 pub(crate) type Last = Result<CheckpointId, String>;
 
-/// Takes the last checkpoint within this time, tells of it, and cancels the job.
+/// Takes the last checkpoint within this time, tells of it, and ends the job as a crash would: it is to go on from there.
 pub(super) async fn shut_down(
     coordinator: ActorRef<CoordinatorMsg>,
     root: RootRef,
@@ -35,7 +35,7 @@ pub(super) async fn shut_down(
     };
     // Whoever asked may have gone; the job is to end all the same.
     drop(tell.send(last));
-    post(&root, RootMsg::Cancel);
+    post(&root, RootMsg::Abandon);
 }
 
 /// Asks until a checkpoint is complete: a region that is being restarted needs a moment. None where nobody is left to be asked.

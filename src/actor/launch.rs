@@ -1,17 +1,16 @@
-//! From a described job to a running tree: checks, the store, the restore point.
+//! From a described job to a running tree: checks, and what is begun with.
 //!
 //! Always: what can be refused is refused before an epoch is taken. Blocks while it reads the store, so it runs on the job's own
 //! thread.
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
 use ractor::{Actor, ActorRef};
 use tokio::task::JoinHandle;
 
+use super::beginning::{Asked, StartPoint, begin};
 use super::event::JobEvent;
-use super::keeper::UNKEPT_IDS;
 use super::line::Line;
 use super::root::{Common, Root, RootArgs, RootMsg};
 use super::status::{JobEnd, JobStatus};
@@ -21,10 +20,10 @@ use crate::config::{Checkpoints, Pipes, Restart, Watchdog};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::hook::Hooks;
-use crate::ids::{CheckpointId, Uid};
-use crate::key::{KeyGroups, KeyHasher};
+use crate::ids::Uid;
+use crate::key::KeyGroups;
 use crate::plan::{Addresses, Flow, Plan, compile};
-use crate::snapshot::{JobOptions, JobStore, StoreBackend};
+use crate::snapshot::{JobOptions, StoreBackend};
 
 /// A job as it was described.
 #[derive(Debug)]
@@ -37,6 +36,8 @@ pub(crate) struct JobSpec {
     pub(crate) store: Option<Arc<dyn StoreBackend>>,
     pub(crate) restart: Restart,
     pub(crate) watchdog: Watchdog,
+    /// What to begin from.
+    pub(crate) from: StartPoint,
     /// Operators whose state may be lost where the flow has them no more.
     pub(crate) may_be_lost: BTreeSet<Uid>,
     pub(crate) pipes: Pipes,
@@ -98,17 +99,6 @@ impl Safety<'_> {
     }
 }
 
-/// What the store says about where to begin.
-struct Beginning {
-    store: Option<Arc<JobStore>>,
-    hasher: KeyHasher,
-    groups: KeyGroups,
-    epoch: u64,
-    ids: (u64, u64),
-    restore: Option<CheckpointId>,
-    retained: Vec<CheckpointId>,
-}
-
 /// Starts a job.
 ///
 /// # Errors
@@ -121,26 +111,24 @@ pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result
     let interval = spec.checkpoints.as_ref().and_then(Checkpoints::interval);
     let status = Arc::new(JobStatus::new(&spec.name, &plan, (spec.watchdog, interval), executor.clock()));
     let options = JobOptions { max_parallelism: spec.max_parallelism, seed: spec.hash_seed };
-    let beginning = match spec.store {
-        None => without_store(&plan, &options),
-        Some(store) => match with_store(store, &spec.name, &options, &spec.may_be_lost, &plan)? {
-            Some(beginning) => beginning,
-            None => {
-                status.ended(JobEnd::Finished);
-                return Ok(Launched { status, addresses: Addresses::none(), root: None });
-            }
-        },
+    let asked = Asked { job: &spec.name, options, from: spec.from, may_be_lost: &spec.may_be_lost, plan: &plan };
+    let Some(beginning) = begin(spec.store, asked)? else {
+        status.ended(JobEnd::Finished);
+        return Ok(Launched { status, addresses: Addresses::none(), root: None });
     };
-    plan.groups = beginning.groups;
+    plan.groups = beginning.record.groups();
     name_tasks(&plan, &spec.hooks);
-    let addresses = Addresses::of(&plan, beginning.hasher);
+    let hasher = beginning.record.hasher();
+    let addresses = Addresses::of(&plan, hasher);
     let checkpoints = spec.checkpoints.unwrap_or_else(Checkpoints::manual);
     let common = Common {
         job: spec.name.into(),
         views: Arc::new(Views::new(&checkpoints, &plan.regions)),
         plan: Arc::new(plan),
         store: beginning.store,
-        hasher: beginning.hasher,
+        record: beginning.record,
+        begun: beginning.begun,
+        hasher,
         restart: spec.restart,
         pipes: spec.pipes,
         guarantee: checkpoints.guarantee(),
@@ -161,43 +149,4 @@ pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result
     let root =
         Actor::spawn(None, Root, args).await.map_err(|error| Error::Engine(format!("the job could not be started: {error}")))?;
     Ok(Launched { status, addresses, root: Some(root) })
-}
-
-fn without_store(plan: &Plan, options: &JobOptions) -> Beginning {
-    let seed = options.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
-    let hasher = KeyHasher::new(seed);
-    Beginning { store: None, hasher, groups: plan.groups, epoch: 1, ids: (0, UNKEPT_IDS), restore: None, retained: Vec::new() }
-}
-
-/// `None` where the job has finished.
-fn with_store(
-    store: Arc<dyn StoreBackend>,
-    job: &str,
-    options: &JobOptions,
-    may_be_lost: &BTreeSet<Uid>,
-    plan: &Plan,
-) -> Result<Option<Beginning>> {
-    let store = JobStore::open(store, job, options)?;
-    if store.finished()?.is_some() {
-        return Ok(None);
-    }
-    let record = store.record();
-    for (uid, parallelism) in plan.uids.iter().zip(&plan.parallelism) {
-        record.check_parallelism(uid.as_str(), *parallelism)?;
-    }
-    let latest = store.latest_for_good()?;
-    if let Some(latest) = &latest {
-        let flow: BTreeSet<Uid> = plan.uids.iter().cloned().collect();
-        for uid in latest.check_operators(&flow, may_be_lost)? {
-            let checkpoint = latest.id();
-            tracing::warn!(job, %uid, %checkpoint, "the flow has this operator no more: its state is given up, as was allowed");
-        }
-    }
-    let restore = latest.map(|latest| latest.id());
-    let epoch = store.begin_epoch(restore)?;
-    let ids = store.reserve_ids()?;
-    store.clean_incomplete(CheckpointId(ids.start))?;
-    let (hasher, groups, retained) = (record.hasher(), record.groups(), store.list()?);
-    let ids = (ids.start - 1, ids.end - 1);
-    Ok(Some(Beginning { store: Some(Arc::new(store)), hasher, groups, epoch, ids, restore, retained }))
 }

@@ -11,10 +11,12 @@
 //! comes back as a message. What to do is decided by pure machines; the actors do it. Every message goes through [`post`].
 
 mod alarm;
+mod beginning;
 mod chronicle;
 mod coordinator;
 mod entrant;
 mod event;
+mod farewell;
 mod first;
 mod hooked;
 mod keeper;
@@ -28,6 +30,7 @@ mod presence;
 mod region;
 mod restore;
 mod root;
+mod savepoints;
 mod shell;
 mod status;
 mod told;
@@ -35,6 +38,7 @@ mod views;
 mod watchdog;
 mod watched;
 
+pub(crate) use beginning::StartPoint;
 pub(crate) use chronicle::Heard;
 pub use event::{JobEvent, RestoredFrom};
 pub(crate) use first::FirstAttempt;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -12,6 +13,7 @@ use super::alarm::Alarm;
 use super::coordinator::CoordinatorMsg;
 use super::entrant::{Entrant, Reach};
 use super::event::JobEvent;
+use super::farewell::Farewell;
 use super::hooked::{enter, route};
 use super::keeper::{KeeperMsg, Part, guarded};
 use super::opened::{Opened, open_task};
@@ -29,7 +31,7 @@ use crate::ids::{Attempt, CheckpointId, RegionId, TaskId, Uid};
 use crate::operator::{OpId, Question, Work};
 use crate::plan::{AttemptContext, Opener, Surroundings, wire};
 use crate::supervision::{Action, Event, Region};
-use crate::task::{Command, Report};
+use crate::task::{Command, Report, Standstill};
 
 /// What a region's supervisor is sent.
 pub(crate) enum RegionMsg {
@@ -49,6 +51,12 @@ pub(crate) enum RegionMsg {
     Aborted(CheckpointId, Option<CheckpointId>),
     /// The final checkpoint is complete: tasks go once they have committed it.
     Finish(CheckpointId),
+    /// Behind the barrier of this checkpoint tasks stand still.
+    StandStill(CheckpointId),
+    /// They go on.
+    GoOn,
+    /// The savepoint with which the job ends is complete, and lies there: tasks go once they have committed it.
+    Leave { id: CheckpointId, savepoint: PathBuf },
     /// A task has committed everything up to a checkpoint.
     Committed { task: TaskId, attempt: Attempt, id: CheckpointId },
     /// The alarm.
@@ -73,12 +81,13 @@ pub(crate) struct RegionState {
     args: RegionArgs,
     machine: Region,
     alarm: Alarm,
-    entrants: BTreeMap<TaskId, Entrant>,
+    pub(super) entrants: BTreeMap<TaskId, Entrant>,
     /// The attempt that is being prepared was told to stop.
     abandoned: bool,
     /// The checkpoint that the current attempt began from.
-    point: Option<CheckpointId>,
-    finishing: Option<CheckpointId>,
+    pub(super) point: Option<CheckpointId>,
+    standstill: Standstill,
+    pub(super) finishing: Farewell,
     /// Why the attempt before failed, until the next one runs.
     cause: Option<Error>,
 }
@@ -124,7 +133,10 @@ impl RegionState {
             }
             Action::Over(outcome) => {
                 self.args.common.hooks.tell(Who::Region(self.args.id), || format!("is over: {outcome:?}"));
-                post(&self.args.root, RootMsg::RegionOver { region: self.args.id, outcome, checkpoint: self.finishing });
+                post(
+                    &self.args.root,
+                    RootMsg::RegionOver { region: self.args.id, outcome, checkpoint: self.finishing.final_checkpoint() },
+                );
             }
         }
         Ok(())
@@ -152,7 +164,8 @@ impl RegionState {
                 shell.stop(None);
             }
         }
-        (self.abandoned, self.point, self.finishing) = (false, point, None);
+        (self.abandoned, self.point, self.finishing) = (false, point, Farewell::NotYet);
+        self.standstill = Standstill::default();
         let (common, region, tasks, myself) = (self.args.common.clone(), self.args.id, self.args.tasks.clone(), myself.clone());
         self.args.common.executor.offload(Box::new(move || {
             let (plan, job, hooks) = (&*common.plan, &*common.job, &common.hooks);
@@ -198,6 +211,7 @@ impl RegionState {
             pipes: common.pipes,
             guarantee: common.guarantee,
             restored: self.point,
+            standstill: self.standstill.clone(),
             hooks: common.hooks.clone(),
         };
         self.reset_counters();
@@ -300,16 +314,6 @@ impl RegionState {
         Ok(())
     }
 
-    /// Lets all tasks go once each has committed what the final checkpoint allows: one that went before would take with it those
-    /// that still read from it, and what they have to say of a commit that fails.
-    fn release(&self) {
-        let Some(last) = self.finishing else { return };
-        let restored_there = self.point >= Some(last);
-        if restored_there || self.entrants.values().all(|entrant| entrant.committed >= Some(last)) {
-            self.entrants.values().for_each(|entrant| entrant.reach.tell(Command::Release));
-        }
-    }
-
     /// Tells a task what it may miss.
     fn notify(&self, entrant: &Entrant, control: Control, command: Command) {
         let reach = entrant.reach.clone();
@@ -324,12 +328,6 @@ impl RegionState {
             self.notify(entrant, Control::Complete, Command::Complete(id));
         }
         Ok(())
-    }
-
-    /// Tells the tasks once more that their last checkpoint is complete: no later one makes up for a message that was lost.
-    fn remind(&self, last: CheckpointId) {
-        let waiting = self.entrants.values().filter(|entrant| entrant.committed < Some(last));
-        waiting.for_each(|entrant| entrant.reach.tell(Command::Complete(last)));
     }
 
     fn tell(&self, task: TaskId, command: Command) {
@@ -388,7 +386,8 @@ impl Actor for RegionSupervisor {
             entrants: BTreeMap::new(),
             abandoned: false,
             point: None,
-            finishing: None,
+            standstill: Standstill::default(),
+            finishing: Farewell::NotYet,
             cause: None,
             args,
         })
@@ -415,9 +414,18 @@ impl Actor for RegionSupervisor {
             }
             RegionMsg::Finish(id) => {
                 state.args.common.hooks.crash(CrashPoint::FinalComplete)?;
-                state.finishing = Some(id);
-                state.remind(id);
+                state.say_farewell(Farewell::Final(id));
                 state.feed(Event::Finish, &myself)?;
+            }
+            RegionMsg::Leave { id, savepoint } => {
+                state.args.common.hooks.crash(CrashPoint::Stopped)?;
+                state.say_farewell(Farewell::Savepoint(id));
+                state.feed(Event::Leave { savepoint }, &myself)?;
+            }
+            RegionMsg::StandStill(id) => state.standstill.behind(id),
+            RegionMsg::GoOn => {
+                state.standstill.nowhere();
+                state.entrants.values().for_each(|entrant| entrant.reach.tell(Command::GoOn));
             }
             RegionMsg::Committed { task, attempt, id } if attempt == current => state.committed(task, id),
             RegionMsg::ToTask { .. } | RegionMsg::Committed { .. } => {}

@@ -17,7 +17,7 @@ use crate::ids::{Attempt, CheckpointId, RegionId, TaskId, Uid};
 use crate::plan::{NodeId, NodeKind, Plan};
 use crate::sink::SinkContext;
 use crate::snapshot::{
-    JobStore, Manifest, OperatorSnapshot, RestoredOperator, Share, TaskSnapshot, deal_blocks, restored_from_views,
+    Found, JobStore, Manifest, OperatorSnapshot, RestoredOperator, Share, TaskSnapshot, deal_blocks, restored_from_views,
 };
 use crate::state::{Block, Kept, RestoredStates, StateDescriptor};
 use crate::time::Timestamp;
@@ -36,8 +36,18 @@ pub(crate) enum Origin {
     /// There is no checkpoint.
     Nothing,
     Files(Arc<JobStore>, Manifest),
+    /// The savepoint or checkpoint that the job was told to begin from, or was stopped with.
+    Begun(Arc<Begun>),
     /// The checkpoint's views, of all tasks of the region.
     Memory(Vec<Arc<TaskSnapshot>>),
+}
+
+/// What a job begins from, until it has a checkpoint of its own.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(super) found: Found,
+    /// It is the job's, and may be deleted once it is not needed.
+    pub(super) claimed: bool,
 }
 
 /// Which tasks are restored, from which checkpoint, and for which attempt.
@@ -67,7 +77,10 @@ impl Origin {
             common.status.restarts_from_memory.add(1);
             return Ok(Origin::Memory(views));
         }
-        Origin::in_files(common.store.clone(), point)
+        match &common.begun {
+            Some(begun) if point == Some(begun.found.id()) => Ok(Origin::Begun(begun.clone())),
+            _ => Origin::in_files(common.store.clone(), point),
+        }
     }
 
     /// The manifest of `point`.
@@ -86,6 +99,7 @@ impl Origin {
         match self {
             Origin::Nothing => false,
             Origin::Files(_, manifest) => manifest.operators.contains_key(uid),
+            Origin::Begun(begun) => begun.found.manifest().operators.contains_key(uid),
             Origin::Memory(tasks) => parts(tasks, uid).next().is_some(),
         }
     }
@@ -95,6 +109,7 @@ impl Origin {
         match self {
             Origin::Nothing => Ok(None),
             Origin::Files(store, manifest) => store.load_operator(manifest, uid, share),
+            Origin::Begun(begun) => begun.found.load_operator(uid, share),
             Origin::Memory(tasks) => {
                 let mut instances: Vec<(TaskId, &OperatorSnapshot)> = parts(tasks, uid).collect();
                 instances.sort_by_key(|(task, _)| task.index);
@@ -153,7 +168,7 @@ impl RestorePoint {
     pub(super) fn is_from(&self) -> RestoredFrom {
         match self.origin {
             Origin::Nothing => RestoredFrom::Nothing,
-            Origin::Files(..) => RestoredFrom::Files,
+            Origin::Files(..) | Origin::Begun(_) => RestoredFrom::Files,
             Origin::Memory(_) => RestoredFrom::Memory,
         }
     }

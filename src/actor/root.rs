@@ -16,11 +16,12 @@ use super::last::{Last, shut_down};
 use super::line::{Line, StillWanted, insist};
 use super::post::post;
 use super::region::{RegionArgs, RegionMsg, RegionSupervisor};
+use super::restore::Begun;
 use super::status::{JobEnd, JobStatus};
 use super::views::Views;
 use super::watchdog::watch;
-use crate::checkpoint::{self, Start};
-use crate::config::{Checkpoints, Guarantee, Pipes, Restart};
+use crate::checkpoint::{self, Purpose, Start};
+use crate::config::{Checkpoints, Guarantee, KeepAtEnd, Pipes, Restart};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Running};
 use crate::hook::{Hooks, Role};
@@ -28,7 +29,7 @@ use crate::ids::{CheckpointId, RegionId, TaskId};
 use crate::key::KeyHasher;
 use crate::operator::Question;
 use crate::plan::Plan;
-use crate::snapshot::JobStore;
+use crate::snapshot::{JobRecord, JobStore, Place, Savepoint};
 use crate::supervision::{Event, Outcome};
 
 /// What the root is sent.
@@ -41,6 +42,8 @@ pub(crate) enum RootMsg {
     Fenced(Error),
     /// Someone wants a checkpoint.
     Request(RpcReplyPort<Result<CheckpointId, Error>>),
+    /// Someone wants a savepoint, for this purpose.
+    Savepoint { place: Place, purpose: Purpose, port: RpcReplyPort<Result<Savepoint, Error>> },
     /// Someone asks an operator.
     Ask(Box<Asking>),
     /// Checkpoints are wanted until this says otherwise.
@@ -49,6 +52,10 @@ pub(crate) enum RootMsg {
     Shutdown { within: Duration, tell: oneshot::Sender<Last> },
     /// The user cancels.
     Cancel,
+    /// Nobody holds the job any more: it ends as in a crash.
+    Abandon,
+    /// Checkpoints that are not wanted after the end are deleted.
+    Tidied,
 }
 
 /// A question on its way from a handle to a task.
@@ -68,6 +75,10 @@ pub(crate) struct Common {
     pub(crate) job: Arc<str>,
     pub(crate) plan: Arc<Plan>,
     pub(crate) store: Option<Arc<JobStore>>,
+    /// What is fixed for the job's life, also where it is not kept.
+    pub(crate) record: JobRecord,
+    /// What the job begins from, until it has a checkpoint of its own.
+    pub(crate) begun: Option<Arc<Begun>>,
     /// What may be restored without reading files.
     pub(crate) views: Arc<Views>,
     pub(crate) hasher: KeyHasher,
@@ -107,7 +118,18 @@ pub(crate) struct RootState {
     failure: Option<Error>,
     cancelled: bool,
     last: Option<CheckpointId>,
-    over: bool,
+    keep: KeepAtEnd,
+    /// Nobody holds the job any more.
+    abandoned: bool,
+    stage: Stage,
+}
+
+/// How far the end is.
+enum Stage {
+    Running,
+    /// It is decided, and checkpoints are being deleted.
+    Tidying(JobEnd),
+    Over,
 }
 
 impl RootState {
@@ -146,15 +168,35 @@ impl RootState {
             return;
         }
         match (&self.failure, self.cancelled, self.last) {
-            (Some(error), ..) => self.end(JobEnd::Failed(error.clone()), myself),
-            (None, true, _) => self.end(JobEnd::Cancelled, myself),
+            (Some(error), ..) => self.conclude(JobEnd::Failed(error.clone()), myself),
+            (None, true, _) => self.conclude(JobEnd::Cancelled, myself),
             (None, false, Some(id)) => post(&self.keeper, KeeperMsg::Finished { id }),
-            (None, false, None) => self.end(JobEnd::Finished, myself),
+            (None, false, None) => self.conclude(JobEnd::Finished, myself),
+        }
+    }
+
+    /// The job has come to an end of its own: what becomes of its checkpoints depends on which.
+    fn conclude(&mut self, end: JobEnd, myself: &ActorRef<RootMsg>) {
+        let keep = match &end {
+            JobEnd::Finished => self.keep.finished,
+            JobEnd::Cancelled => self.abandoned || self.keep.cancelled,
+            JobEnd::Failed(_) => self.keep.failed,
+        };
+        if keep || self.common.store.is_none() {
+            return self.end(end, myself);
+        }
+        self.stage = Stage::Tidying(end);
+        post(&self.keeper, KeeperMsg::DeleteAll);
+    }
+
+    fn tidied(&mut self, myself: &ActorRef<RootMsg>) {
+        if let Stage::Tidying(end) = std::mem::replace(&mut self.stage, Stage::Over) {
+            self.end(end, myself);
         }
     }
 
     fn end(&mut self, end: JobEnd, myself: &ActorRef<RootMsg>) {
-        self.over = true;
+        self.stage = Stage::Over;
         self.common.status.ended(end);
         myself.stop(None);
     }
@@ -166,12 +208,10 @@ async fn start(args: RootArgs, myself: &ActorRef<RootMsg>) -> Result<RootState, 
     let region_ids: Vec<RegionId> = (0..common.plan.regions.len() as u32).map(RegionId).collect();
     let (clock, status) = (common.executor.clock(), common.status.clone());
     let start = Start { regions: region_ids.clone(), restore, retained, reserved: ids.0 };
-    let hooks = common.hooks.clone();
-    let coordinator = CoordinatorArgs { options: checkpoints, start, reserved_up_to: ids.1, clock, status, hooks };
+    let (hooks, store, keep) = (common.hooks.clone(), common.store.clone(), checkpoints.kept_at_end());
+    let coordinator = CoordinatorArgs { options: checkpoints, start, reserved_up_to: ids.1, clock, status, store, hooks };
     let (coordinator, _) = Actor::spawn_linked(None, CoordinatorActor, coordinator, myself.get_cell()).await?;
-    let (store, executor) = (common.store.clone(), common.executor.clone());
-    let (hooks, views, epoch) = (common.hooks.clone(), common.views.clone(), common.epoch);
-    let keeper = KeeperArgs { store, views, epoch, coordinator: coordinator.clone(), root: myself.clone(), executor, hooks };
+    let keeper = KeeperArgs { common: common.clone(), coordinator: coordinator.clone(), root: myself.clone() };
     let (keeper, _) = Actor::spawn_linked(None, Keeper, keeper, myself.get_cell()).await?;
     let mut regions = Vec::new();
     for (id, tasks) in region_ids.iter().zip(&common.plan.regions) {
@@ -195,7 +235,19 @@ async fn start(args: RootArgs, myself: &ActorRef<RootMsg>) -> Result<RootState, 
         tokio::spawn(watch(common.status.clone(), regions.clone()));
     }
     let open = region_ids.into_iter().collect();
-    Ok(RootState { common, coordinator, keeper, regions, open, failure: None, cancelled: false, last: None, over: false })
+    Ok(RootState {
+        common,
+        coordinator,
+        keeper,
+        regions,
+        open,
+        failure: None,
+        cancelled: false,
+        last: None,
+        keep,
+        abandoned: false,
+        stage: Stage::Running,
+    })
 }
 
 impl Actor for Root {
@@ -211,7 +263,7 @@ impl Actor for Root {
         enter(&state.common.hooks, Role::Root).await?;
         match message {
             RootMsg::RegionOver { region, outcome, checkpoint } => state.region_over(region, outcome, checkpoint, &myself),
-            RootMsg::FinishedWritten(Ok(())) => state.end(JobEnd::Finished, &myself),
+            RootMsg::FinishedWritten(Ok(())) => state.conclude(JobEnd::Finished, &myself),
             RootMsg::FinishedWritten(Err(error)) => state.end(JobEnd::Failed(error), &myself),
             RootMsg::Fenced(error) => state.fail(error),
             RootMsg::Request(port) => post(&state.coordinator, CoordinatorMsg::Request(port)),
@@ -221,6 +273,14 @@ impl Actor for Root {
                 drop(tokio::spawn(shut_down(state.coordinator.clone(), myself.clone(), within, tell)));
             }
             RootMsg::Cancel => state.cancel(),
+            RootMsg::Abandon => {
+                state.abandoned = true;
+                state.cancel();
+            }
+            RootMsg::Tidied => state.tidied(&myself),
+            RootMsg::Savepoint { place, purpose, port } => {
+                post(&state.coordinator, CoordinatorMsg::Savepoint { place, purpose, port });
+            }
         }
         Ok(())
     }
@@ -233,7 +293,7 @@ impl Actor for Root {
         state: &mut RootState,
     ) -> Result<(), ActorProcessingErr> {
         if let SupervisionEvent::ActorFailed(_, error) = event
-            && !state.over
+            && !matches!(state.stage, Stage::Over)
         {
             state.end(JobEnd::Failed(Error::Engine(format!("an actor of the job failed: {error}"))), &myself);
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::restore::Restore;
 use super::sources::SourceStream;
 use super::stream::Record;
 use super::wire::FlowRef;
@@ -100,6 +101,7 @@ pub struct Job {
     may_be_lost: BTreeSet<Uid>,
     /// The lines of its inputs.
     lines: Mutex<Vec<Arc<Line>>>,
+    restore: Restore,
 }
 
 impl Job {
@@ -117,6 +119,7 @@ impl Job {
             watchdog: Watchdog::default(),
             may_be_lost: BTreeSet::new(),
             lines: Mutex::default(),
+            restore: Restore::latest(),
         }
     }
 
@@ -184,6 +187,22 @@ impl Job {
         self
     }
 
+    /// What the job begins from. Default: [`Restore::latest`].
+    ///
+    /// Any other choice counts for this start, however often the job has run: what was there before is of the past then, and output that
+    /// was committed after the chosen point is repeated. Until the job has a checkpoint of its own since, the chosen point stays the one
+    /// that restarts go back to, in this process and, without a word, in the next. So say it once, to begin: a service that says it at
+    /// each of its starts goes back each time.
+    ///
+    /// State is found by uid, for any parallelism up to the maximum, and what the flow has no more has to be
+    /// [given up](Self::allow_lost_state) by name. A job without a checkpoint yet takes the savepoint's hash seed and maximum parallelism
+    /// over; one that has both must have the same.
+    #[must_use]
+    pub fn restore_from(mut self, restore: Restore) -> Self {
+        self.restore = restore;
+        self
+    }
+
     /// Adds a source. `name` is its uid as well, unless one is given.
     pub fn source<S: Source>(&self, name: &str, source: S) -> SourceStream<S::Item>
     where
@@ -204,8 +223,8 @@ impl Job {
         check(self.flow.take(), self.parallelism, self.max_parallelism, &safety).map(drop)
     }
 
-    /// Starts the job: from its latest checkpoint, or, where there is none, from the beginning. A job that has finished does
-    /// nothing.
+    /// Starts the job: from its latest checkpoint, or, where there is none, from the beginning, unless
+    /// [another point](Self::restore_from) is chosen. A job that has finished does nothing.
     ///
     /// The job runs on threads of its own; the future may be awaited on any runtime. It is ready when all operators of the first
     /// attempt have read their state and are open, or when the attempt has failed and is to be made again.
@@ -250,6 +269,7 @@ impl Job {
             max_parallelism: self.max_parallelism,
             checkpoints: self.checkpoints,
             store: self.store.map(Store::with_patience),
+            from: self.restore.0,
             may_be_lost: self.may_be_lost,
             pipes: Pipes::default(),
             hash_seed: None,

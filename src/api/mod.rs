@@ -12,6 +12,7 @@ mod on_error;
 mod process_script;
 #[cfg(test)]
 mod process_tests;
+mod restore;
 mod short;
 mod sources;
 mod stream;
@@ -23,6 +24,7 @@ pub use connected::ConnectedStream;
 pub use job::{Job, Store};
 pub use keyed::KeyedStream;
 pub use on_error::OnError;
+pub use restore::Restore;
 pub use sources::SourceStream;
 pub use stream::{Record, SinkRef, Stream};
 pub use windowed::WindowedStream;

@@ -380,6 +380,7 @@ fn task(script: Script, clock: &Arc<Hands>, restored: Option<u64>) -> (Task, cra
         batch: crate::config::BATCH_RECORDS,
         clock: clock.clone(),
         restored: restored.map(CheckpointId),
+        standstill: Default::default(),
         longest_step: Default::default(),
         report: Box::new(|_| {}),
         offload: Box::new(|_, _| unreachable!()),

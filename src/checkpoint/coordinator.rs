@@ -3,7 +3,8 @@
 //! Always: a checkpoint is called complete only after every task delivered its part, each in the attempt that the checkpoint was
 //! begun with, and after its manifest was published. One manifest is written at a time. No region gets its restore point while a
 //! manifest is being written or may have been: so a checkpoint either is the one to restore, or is not called complete later.
-//! Every token is answered exactly once.
+//! A savepoint goes the same way and leaves no trace in any of that: it is answered, and nothing else. How a job ends with one is in
+//! [`super::leaving`]. Every token is answered exactly once.
 //!
 //! Owned by the coordinator's actor, which feeds it events with the monotonic time, does the actions in order, and sends a tick at
 //! the deadline. Never waits.
@@ -12,20 +13,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checkpoint::failures::Failures;
 use crate::checkpoint::ids::Ids;
+use crate::checkpoint::leaving::Leave;
 use crate::checkpoint::members::Members;
 use crate::checkpoint::pending::Pending;
 use crate::checkpoint::reasons::{Reason, Refusal};
-use crate::checkpoint::requests::{Automatic, Choice, Requests};
+use crate::checkpoint::requests::{Automatic, Choice, Requests, Waiting};
 use crate::checkpoint::retention::Retention;
-use crate::checkpoint::words::{AckAnswer, Action, Event, Start, Written};
+use crate::checkpoint::words::{AckAnswer, Action, Event, Purpose, Start, Written};
 use crate::config::Checkpoints;
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId};
 use crate::time::Moment;
 
 /// How far the job is from its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Open,
+    /// The job is to end with a savepoint: nothing but savepoints is begun.
+    Leaving(Leave),
+    /// That savepoint is complete; nothing is ever restored again.
+    Left,
     /// The final checkpoint is complete; nothing is left to be kept.
     Final(CheckpointId),
     /// The job stops.
@@ -35,12 +41,12 @@ enum Phase {
 /// The machine. `E` is what a task's ack carries.
 #[derive(Debug)]
 pub(crate) struct Coordinator<E> {
-    options: Checkpoints,
-    phase: Phase,
-    members: Members,
-    requests: Requests,
+    pub(super) options: Checkpoints,
+    pub(super) phase: Phase,
+    pub(super) members: Members,
+    pub(super) requests: Requests,
     ids: Ids,
-    pending: BTreeMap<CheckpointId, Pending<E>>,
+    pub(super) pending: BTreeMap<CheckpointId, Pending<E>>,
     /// The checkpoint to restore: the latest complete one, or the one that the job began from.
     latest: Option<CheckpointId>,
     retention: Retention,
@@ -49,9 +55,13 @@ pub(crate) struct Coordinator<E> {
     down: BTreeSet<RegionId>,
     /// The manifest of which it is being found out whether it is there.
     resolving: Option<CheckpointId>,
-    actions: Vec<Action<E>>,
     /// What failed, and why, since somebody asked.
     failed: Vec<(Option<CheckpointId>, Reason)>,
+    /// Savepoints that are complete or may be, so that their files are not to be touched: the latest ones.
+    pub(super) saved: BTreeSet<CheckpointId>,
+    /// Checkpoints that are being deleted.
+    deleting: usize,
+    pub(super) actions: Vec<Action<E>>,
     /// Broken on purpose: what was begun with an attempt outlives it.
     accepts_stale: bool,
 }
@@ -70,6 +80,8 @@ impl<E> Coordinator<E> {
             failures: Failures::new(options.tolerated()),
             down: BTreeSet::new(),
             resolving: None,
+            saved: BTreeSet::new(),
+            deleting: 0,
             actions: Vec::new(),
             failed: Vec::new(),
             accepts_stale: false,
@@ -87,6 +99,7 @@ impl<E> Coordinator<E> {
     pub(crate) fn handle(&mut self, event: Event<E>, now: Moment) -> Vec<Action<E>> {
         self.apply(event, now);
         self.expire(now);
+        self.end_draining(now);
         self.write_collected();
         self.release_restores();
         self.begin_due(now);
@@ -103,7 +116,7 @@ impl<E> Coordinator<E> {
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
         let pending = self.pending.values().filter_map(Pending::deadline);
         let due = if self.may_begin() { self.automatic().and_then(|automatic| self.requests.due(automatic)) } else { None };
-        pending.chain(self.requests.expiry()).chain(due).min()
+        pending.chain(self.requests.expiry()).chain(due).chain(self.drained_until()).min()
     }
 
     /// What is over its bound, for who checks that nothing is.
@@ -129,7 +142,10 @@ impl<E> Coordinator<E> {
             Event::RegionDown { region } => self.region_down(region, now),
             Event::TaskEnded { task, attempt } => self.change_members(|all| all.ended(task, attempt)),
             Event::Tick => {}
-            Event::Request { token } => self.request(token, now),
+            Event::Request { token } => self.request(token, Purpose::Recovery, now),
+            Event::Savepoint { token } => self.request(token, Purpose::Savepoint, now),
+            Event::Stop { token, drain } => self.leave(token, drain, now),
+            Event::Deleted => self.deleting = self.deleting.saturating_sub(1),
             Event::Reserved { up_to } => self.ids.granted(up_to),
             Event::ReservationFailed { text } => self.reservation_failed(Reason::IdsNotReserved(text), now),
             Event::Ack { task, attempt, id, part } => self.ack(task, attempt, id, part),
@@ -150,7 +166,12 @@ impl<E> Coordinator<E> {
     }
 
     fn stop(&mut self, now: Moment) {
-        self.phase = Phase::Stopping;
+        // Once a savepoint with which the job ends is complete, nothing is restored, however the job ends.
+        let stopping = if self.phase == Phase::Left { Phase::Left } else { Phase::Stopping };
+        let before = std::mem::replace(&mut self.phase, stopping);
+        if let Phase::Leaving(Leave::Draining { token, .. }) = before {
+            self.answer(token, Err(Reason::Stopping));
+        }
         self.abort_all(&Reason::Stopping, now);
     }
 
@@ -163,13 +184,8 @@ impl<E> Coordinator<E> {
         }
     }
 
-    fn request(&mut self, token: u64, now: Moment) {
-        let refused = match self.phase {
-            Phase::Stopping => Some(Reason::Stopping),
-            Phase::Final(_) => Some(Reason::Ended),
-            Phase::Open if !self.members.all_run() => Some(Reason::NotRunning),
-            Phase::Open => (!self.requests.ask(token, now)).then_some(Reason::QueueFull),
-        };
+    fn request(&mut self, token: u64, purpose: Purpose, now: Moment) {
+        let refused = self.refusal().or_else(|| (!self.requests.ask(token, purpose, now)).then_some(Reason::QueueFull));
         if let Some(reason) = refused {
             self.answer(token, Err(reason));
         }
@@ -180,17 +196,23 @@ impl<E> Coordinator<E> {
         self.ids.refused();
         let choice = if self.may_begin() { self.requests.choose(self.automatic(), now) } else { None };
         let Some(choice) = choice else { return };
-        if let Some(token) = self.requests.refused(choice, now) {
-            self.answer(token, Err(reason.clone()));
+        match self.requests.refused(choice, now) {
+            Some(waiting) => {
+                self.refuse(&waiting, reason.clone());
+                // Savepoints fail whoever asked for them, and nobody else.
+                if waiting.purpose == Purpose::Recovery {
+                    self.count(None, reason);
+                }
+            }
+            None => self.count(None, reason),
         }
-        self.count(None, reason);
     }
 
     fn ack(&mut self, task: TaskId, attempt: Attempt, id: CheckpointId, part: E) {
         let taken = match self.pending.get_mut(&id) {
             Some(pending) => pending.ack(task, attempt, part),
             // Every part of such a checkpoint was accepted once, so its files are not to be touched.
-            None if self.retention.holds(id) => Err((AckAnswer::Duplicate, part)),
+            None if self.retention.holds(id) || self.saved.contains(&id) => Err((AckAnswer::Duplicate, part)),
             None => Err((AckAnswer::Discarded, part)),
         };
         let (answer, refused) = match taken {
@@ -209,20 +231,29 @@ impl<E> Coordinator<E> {
     }
 
     fn manifest(&mut self, id: CheckpointId, written: Written, now: Moment) {
-        if !self.pending.get(&id).is_some_and(Pending::is_writing) {
+        let Some(purpose) = self.pending.get(&id).filter(|pending| pending.is_writing()).map(|pending| pending.purpose) else {
             return;
-        }
+        };
         match written {
             Written::Published => self.complete(id, now),
             Written::Failed(text) => {
                 self.abort(id, Reason::ManifestFailed(text), now);
-                self.actions.push(Action::DeleteCheckpoint(id));
+                self.delete(id);
             }
             Written::Unknown(text) => {
-                self.retention.uncertain(id);
+                if purpose.is_savepoint() {
+                    self.remember_saved(id)
+                } else {
+                    self.retention.uncertain(id)
+                }
                 self.abort(id, Reason::ManifestUnknown(text), now);
             }
         }
+    }
+
+    fn delete(&mut self, id: CheckpointId) {
+        self.deleting += 1;
+        self.actions.push(Action::DeleteCheckpoint(id));
     }
 
     fn resolved(&mut self, id: CheckpointId, published: bool, now: Moment) {
@@ -232,12 +263,15 @@ impl<E> Coordinator<E> {
         if published {
             self.publish(id, now);
         } else if self.retention.absent(id) {
-            self.actions.push(Action::DeleteCheckpoint(id));
+            self.delete(id);
         }
     }
 
     fn complete(&mut self, id: CheckpointId, now: Moment) {
         let Some(pending) = self.pending.remove(&id) else { return };
+        if pending.purpose.is_savepoint() {
+            return self.keep_savepoint(&pending);
+        }
         self.failures.succeeded();
         self.publish(id, now);
         if let Some(token) = pending.token {
@@ -257,12 +291,13 @@ impl<E> Coordinator<E> {
         self.actions.push(Action::NotifyComplete { id });
         self.subsume(id, now);
         let dropped = self.retention.published(id);
-        self.actions.extend(dropped.into_iter().map(Action::DeleteCheckpoint));
+        dropped.into_iter().for_each(|id| self.delete(id));
     }
 
-    /// Whoever asked for an older one has what they wanted: a newer one holds more.
+    /// Whoever asked for an older one has what they wanted: a newer one holds more. A savepoint is wanted for itself.
     fn subsume(&mut self, by: CheckpointId, now: Moment) {
-        let older: Vec<CheckpointId> = self.pending.range(..by).map(|(id, _)| *id).collect();
+        let older = self.pending.range(..by).filter(|(_, pending)| !pending.purpose.is_savepoint());
+        let older: Vec<CheckpointId> = older.map(|(id, _)| *id).collect();
         for id in older {
             let token = self.pending.get_mut(&id).and_then(|pending| pending.token.take());
             if let Some(token) = token {
@@ -279,9 +314,12 @@ impl<E> Coordinator<E> {
             self.abort_collecting(id, reason.clone(), now);
         }
         self.refuse_waiting(reason);
+        if self.drained_until().is_some() {
+            self.stay(reason);
+        }
     }
 
-    fn abort_collecting(&mut self, id: CheckpointId, reason: Reason, now: Moment) {
+    pub(super) fn abort_collecting(&mut self, id: CheckpointId, reason: Reason, now: Moment) {
         if !self.pending.get(&id).is_none_or(Pending::is_writing) {
             self.abort(id, reason, now);
         }
@@ -296,8 +334,13 @@ impl<E> Coordinator<E> {
             self.answer(token, Err(reason.clone()));
         }
         self.actions.push(Action::NotifyAborted { id, latest: self.latest });
+        let purpose = pending.purpose;
         self.actions.extend(pending.into_parts().map(Action::Discard));
-        self.count(Some(id), reason);
+        match purpose {
+            Purpose::Recovery => self.count(Some(id), reason),
+            Purpose::Savepoint => {}
+            Purpose::Stop { .. } => self.stay(&reason),
+        }
     }
 
     fn count(&mut self, id: Option<CheckpointId>, reason: Reason) {
@@ -308,12 +351,20 @@ impl<E> Coordinator<E> {
     }
 
     fn refuse_waiting(&mut self, reason: &Reason) {
-        for token in self.requests.drain() {
-            self.answer(token, Err(reason.clone()));
+        for waiting in self.requests.drain() {
+            self.refuse(&waiting, reason.clone());
         }
     }
 
-    fn answer(&mut self, token: u64, answer: Result<CheckpointId, Reason>) {
+    /// A request is not served.
+    pub(super) fn refuse(&mut self, waiting: &Waiting, reason: Reason) {
+        if let Purpose::Stop { .. } = waiting.purpose {
+            self.stay(&reason);
+        }
+        self.answer(waiting.token, Err(reason));
+    }
+
+    pub(super) fn answer(&mut self, token: u64, answer: Result<CheckpointId, Reason>) {
         self.actions.push(Action::Answer { token, answer });
     }
 
@@ -323,8 +374,8 @@ impl<E> Coordinator<E> {
         for id in due {
             self.abort(id, Reason::Expired, now);
         }
-        while let Some(token) = self.requests.take_expired(now) {
-            self.answer(token, Err(Reason::Expired));
+        while let Some(waiting) = self.requests.take_expired(now) {
+            self.refuse(&waiting, Reason::Expired);
         }
     }
 
@@ -341,7 +392,7 @@ impl<E> Coordinator<E> {
 
     /// Tells the regions that are down where to start from, once it is certain which checkpoint is the latest.
     fn release_restores(&mut self) {
-        if self.down.is_empty() || self.pending.values().any(Pending::is_writing) {
+        if self.phase == Phase::Left || self.down.is_empty() || self.pending.values().any(Pending::is_writing) {
             return;
         }
         if self.resolving.is_none() {
@@ -357,11 +408,14 @@ impl<E> Coordinator<E> {
 
     fn may_begin(&self) -> bool {
         let slot = self.pending.len() < self.options.concurrent();
-        slot && self.phase == Phase::Open && self.members.all_run() && !self.ids.is_waiting()
+        let tidy = self.deleting <= self.options.concurrent();
+        let open = matches!(self.phase, Phase::Open | Phase::Leaving(Leave::Saving { .. }));
+        slot && tidy && open && self.members.all_run() && !self.ids.is_waiting()
     }
 
     fn automatic(&self) -> Option<Automatic> {
         match self.members.all_ended() {
+            _ if self.phase != Phase::Open => None,
             false => Some(Automatic::Periodic),
             true if self.pending.values().any(|pending| pending.last) => None,
             true => Some(Automatic::Final),
@@ -382,8 +436,16 @@ impl<E> Coordinator<E> {
 
     fn begin(&mut self, id: CheckpointId, choice: Choice, now: Moment) {
         let mut pending = Pending::new(id, now.plus(self.options.timeout_after()), self.members.awaited());
-        pending.token = self.requests.begun(choice, now);
-        pending.last = self.members.all_ended();
+        if let Some(Waiting { token, purpose, .. }) = self.requests.begun(choice, now) {
+            (pending.token, pending.purpose) = (Some(token), purpose);
+            if purpose.is_savepoint() {
+                self.actions.push(Action::Savepoint { id, token, purpose });
+            }
+        }
+        if pending.purpose == (Purpose::Stop { drain: false }) {
+            self.actions.push(Action::StandStill { id });
+        }
+        pending.last = self.members.all_ended() && pending.purpose == Purpose::Recovery;
         self.pending.insert(id, pending);
         self.actions.push(Action::Trigger { id, sources: self.members.sources() });
     }

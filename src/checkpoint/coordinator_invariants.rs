@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::{AckAnswer, Action, Coordinator, Event, Member, Refusal, Start, Written};
+use super::{AckAnswer, Action, Coordinator, Event, Member, Purpose, Refusal, Start, Written};
 use crate::config::Checkpoints;
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId};
 use crate::time::{Moment, millis};
@@ -22,6 +22,8 @@ enum Happening {
     Up(usize),
     Down(usize),
     Request,
+    Savepoint,
+    Leave { drain: bool },
     Ack { task: usize, back: u64, stale: bool },
     Decline { task: usize, back: u64 },
     Ended(usize),
@@ -35,9 +37,11 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         4 => (0usize..2).prop_map(Happening::Up),
         1 => (0usize..2).prop_map(Happening::Down),
         2 => Just(Happening::Request),
+        2 => Just(Happening::Savepoint),
+        1 => any::<bool>().prop_map(|drain| Happening::Leave { drain }),
         16 => (0usize..3, 0u64..3, prop::bool::weighted(0.1)).prop_map(|(task, back, stale)| Happening::Ack { task, back, stale }),
         1 => (0usize..3, 0u64..3).prop_map(|(task, back)| Happening::Decline { task, back }),
-        1 => (0usize..3).prop_map(Happening::Ended),
+        3 => (0usize..3).prop_map(Happening::Ended),
         6 => (prop::bool::weighted(0.9), 0u8..10).prop_map(|(reserve, outcome)| Happening::Store { reserve, outcome }),
         1 => prop::bool::weighted(0.2).prop_map(|stop| if stop { Happening::Stop } else { Happening::Pass(1) }),
     ];
@@ -64,6 +68,15 @@ struct World {
     ended: BTreeSet<CheckpointId>,
     waiting: BTreeSet<RegionId>,
     latest: Option<CheckpointId>,
+    /// Those that are the user's, and which of them are complete.
+    savepoints: BTreeMap<CheckpointId, Purpose>,
+    saved: BTreeSet<CheckpointId>,
+    /// The job is to end with a savepoint, for this request.
+    leaving: Option<u64>,
+    left: bool,
+    /// All regions are to begin again.
+    anew: bool,
+    deleting: usize,
 }
 
 fn region_of(task: usize) -> usize {
@@ -92,6 +105,12 @@ impl World {
             ended: BTreeSet::new(),
             waiting: BTreeSet::new(),
             latest: None,
+            savepoints: BTreeMap::new(),
+            saved: BTreeSet::new(),
+            leaving: None,
+            left: false,
+            anew: false,
+            deleting: 0,
         }
     }
 
@@ -103,6 +122,15 @@ impl World {
         if let Some(deadline) = self.coordinator.next_deadline() {
             assert!(deadline > now, "a deadline that has passed would make the actor spin");
         }
+        if std::mem::take(&mut self.anew) {
+            (0..2).filter(|region| self.regions[*region].1).collect::<Vec<_>>().into_iter().for_each(|region| self.down(region));
+        }
+    }
+
+    fn down(&mut self, region: usize) {
+        self.regions[region].1 = false;
+        self.waiting.insert(RegionId(region as u32));
+        self.send(Event::RegionDown { region: RegionId(region as u32) });
     }
 
     fn check(&mut self, action: Action<Part>) {
@@ -117,7 +145,23 @@ impl World {
             Action::ResolveManifest { id } => {
                 assert!(self.uncertain.contains_key(&id) && self.resolving.replace(id).is_none());
             }
+            Action::Savepoint { id, token, purpose } => {
+                assert!(self.open_tokens.contains(&token) && purpose != Purpose::Recovery);
+                assert!(self.savepoints.insert(id, purpose).is_none());
+            }
+            Action::StandStill { id } => assert_eq!(self.savepoints[&id], Purpose::Stop { drain: false }),
+            Action::GoOn => assert!(!self.left),
+            Action::Drain { .. } => assert!(self.regions.iter().all(|(_, up)| *up)),
+            Action::StartAnew(_) => {
+                assert!(!self.left);
+                self.anew = true;
+            }
+            Action::Leave { id } => {
+                assert!(self.saved.contains(&id) && matches!(self.savepoints[&id], Purpose::Stop { .. }));
+                self.left = true;
+            }
             Action::NotifyComplete { id } => {
+                assert!(!self.savepoints.contains_key(&id), "a savepoint was announced");
                 assert!(self.published.contains(&id) && Some(id) > self.latest);
                 assert!(self.ended.insert(id) || self.uncertain.contains_key(&id));
                 self.latest = Some(id);
@@ -131,14 +175,20 @@ impl World {
                 assert!(!kept || !self.named(part.2), "{part:?} is named by a manifest");
             }
             Action::DeleteCheckpoint(id) => {
+                self.deleting += 1;
+                assert!(!self.saved.contains(&id), "a savepoint was deleted");
                 assert!(!self.named(id) || self.published.iter().any(|newer| *newer > id && !self.deleted.contains(newer)));
                 assert!(self.deleted.insert(id));
             }
             Action::Answer { token, answer } => {
                 assert!(self.open_tokens.remove(&token), "token {token} was answered twice");
-                assert!(answer.is_err() || answer.ok() == self.latest);
+                self.leaving = self.leaving.filter(|leaving| *leaving != token);
+                if let Ok(id) = answer {
+                    assert!(Some(id) == self.latest || (self.saved.contains(&id) && self.ended.insert(id)));
+                }
             }
             Action::RestoreFrom { region, point } => {
+                assert!(!self.left, "what a savepoint holds may be committed");
                 assert!(self.writing.is_none() && self.resolving.is_none());
                 assert!(self.waiting.remove(&region) && point == self.latest);
                 assert!(self.published.last().copied() == point, "a published checkpoint is newer than the one to restore");
@@ -157,11 +207,16 @@ impl World {
 
     /// True if a manifest names the checkpoint's files, or may.
     fn named(&self, id: CheckpointId) -> bool {
-        (self.published.contains(&id) && !self.deleted.contains(&id)) || self.writing == Some(id)
+        self.saved.contains(&id) || (self.published.contains(&id) && !self.deleted.contains(&id)) || self.writing == Some(id)
     }
 
     fn check_trigger(&mut self, id: CheckpointId, sources: &[(TaskId, Attempt)]) {
         assert!(id.0 <= self.reserved, "{id} is not reserved");
+        assert!(
+            !self.left && (self.leaving.is_none() || self.savepoints.contains_key(&id)),
+            "{id} is begun while the job leaves"
+        );
+        assert!(self.deleting <= 3, "{} deletions are outstanding", self.deleting);
         assert!(self.triggered.keys().all(|older| *older < id), "{id} is not above all others");
         assert!(self.regions.iter().all(|(_, up)| *up), "not all tasks run");
         assert_eq!(sources, [(TASKS[0], self.regions[0].0)]);
@@ -183,15 +238,21 @@ impl World {
         match happening {
             Happening::Pass(ms) => self.pass(ms),
             Happening::Up(region) => self.up(region),
-            Happening::Down(region) => {
-                self.regions[region].1 = false;
-                self.waiting.insert(RegionId(region as u32));
-                self.send(Event::RegionDown { region: RegionId(region as u32) });
-            }
+            Happening::Down(region) => self.down(region),
             Happening::Request => {
-                self.tokens += 1;
-                self.open_tokens.insert(self.tokens);
-                self.send(Event::Request { token: self.tokens });
+                let token = self.token();
+                self.send(Event::Request { token });
+            }
+            Happening::Savepoint => {
+                let token = self.token();
+                self.send(Event::Savepoint { token });
+            }
+            Happening::Leave { drain } => {
+                let token = self.token();
+                self.send(Event::Stop { token, drain });
+                if self.open_tokens.contains(&token) {
+                    assert!(self.leaving.replace(token).is_none(), "the job leaves twice");
+                }
             }
             Happening::Ack { task, back, stale } => {
                 let id = CheckpointId(recent(self, back));
@@ -210,6 +271,12 @@ impl World {
             Happening::Store { reserve, outcome } => self.store(reserve, outcome),
             Happening::Stop => self.send(Event::Stopping),
         }
+    }
+
+    fn token(&mut self) -> u64 {
+        self.tokens += 1;
+        self.open_tokens.insert(self.tokens);
+        self.tokens
     }
 
     /// A region that was given its restore point, or has not asked for one yet, comes up.
@@ -244,18 +311,27 @@ impl World {
             self.send(if reserve { Event::Reserved { up_to } } else { failed });
         }
         if let Some(id) = self.writing.take() {
+            let is_savepoint = self.savepoints.contains_key(&id);
             let written = match outcome {
                 0 => Written::Failed("full".into()),
+                1 | 2 if is_savepoint => Written::Unknown("timeout".into()),
                 1 | 2 => {
                     self.uncertain.insert(id, outcome == 1);
                     Written::Unknown("timeout".into())
                 }
                 _ => Written::Published,
             };
-            if outcome > 2 || outcome == 1 {
-                self.published.insert(id);
+            match outcome {
+                0 => {}
+                1 if !is_savepoint => drop(self.published.insert(id)),
+                1 | 2 => {}
+                _ if is_savepoint => drop(self.saved.insert(id)),
+                _ => drop(self.published.insert(id)),
             }
             self.send(Event::Manifest { id, written });
+        }
+        for _ in 0..std::mem::take(&mut self.deleting) {
+            self.send(Event::Deleted);
         }
         if let Some(id) = self.resolving.take() {
             let published = self.uncertain[&id];
@@ -279,7 +355,7 @@ proptest! {
             world.store(true, 9);
         }
         prop_assert!(world.open_tokens.is_empty());
-        prop_assert!(world.waiting.is_empty());
+        prop_assert!(world.left || world.waiting.is_empty());
         prop_assert!(world.triggered.keys().all(|id| world.ended.contains(id)));
         prop_assert_eq!(world.coordinator.next_deadline(), None);
     }
@@ -293,14 +369,14 @@ proptest! {
             world.play(happening);
         }
         let (tokens, pending) = (world.tokens, world.triggered.keys().next_back().copied());
-        // As long again as a request may wait, and its checkpoint may take, with a store that answers and no task that does.
-        for _ in 0..(2 * TIMEOUT) {
+        // As long again as draining may take, a request may wait, and its checkpoint may take, with a store that answers and no task that does.
+        for _ in 0..(3 * TIMEOUT) {
             world.pass(1);
             world.store(true, 9);
         }
         prop_assert!(world.open_tokens.iter().all(|token| *token > tokens));
         prop_assert!(world.triggered.keys().filter(|id| Some(**id) <= pending).all(|id| world.ended.contains(id)));
-        prop_assert!(world.waiting.is_empty());
+        prop_assert!(world.left || world.waiting.is_empty());
     }
 }
 

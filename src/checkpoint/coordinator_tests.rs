@@ -5,129 +5,135 @@ use crate::config::{Checkpoints, FINAL_RETRY, ID_BLOCK, MANUAL_QUEUE};
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId};
 use crate::time::{Moment, millis, secs};
 
-const A: TaskId = TaskId { chain: 0, index: 0 };
-const B: TaskId = TaskId { chain: 1, index: 0 };
-const C: TaskId = TaskId { chain: 2, index: 0 };
-const ONE: Attempt = Attempt { epoch: 1, n: 1 };
-const TWO: Attempt = Attempt { epoch: 1, n: 2 };
-const REGION: RegionId = RegionId(0);
+pub(super) const A: TaskId = TaskId { chain: 0, index: 0 };
+pub(super) const B: TaskId = TaskId { chain: 1, index: 0 };
+pub(super) const C: TaskId = TaskId { chain: 2, index: 0 };
+pub(super) const ONE: Attempt = Attempt { epoch: 1, n: 1 };
+pub(super) const TWO: Attempt = Attempt { epoch: 1, n: 2 };
+pub(super) const REGION: RegionId = RegionId(0);
 
-fn id(n: u64) -> CheckpointId {
+pub(super) fn id(n: u64) -> CheckpointId {
     CheckpointId(n)
 }
 
-fn ms(n: u64) -> Moment {
+pub(super) fn ms(n: u64) -> Moment {
     Moment(millis(n))
 }
 
-type Actions = Vec<Action<String>>;
+pub(super) type Actions = Vec<Action<String>>;
 
-/// A coordinator of a source A and two tasks B and C, whose store reserves ids at once.
-struct Bench {
-    coordinator: Coordinator<String>,
+/// A coordinator of a source A and two tasks B and C, whose store reserves ids at once, and deletes at once unless told not to.
+pub(super) struct Bench {
+    pub(super) coordinator: Coordinator<String>,
     now: Moment,
+    pub(super) deletes: bool,
 }
 
 impl Bench {
-    fn new(options: Checkpoints) -> Self {
+    pub(super) fn new(options: Checkpoints) -> Self {
         Bench::starting(options, Start { regions: vec![REGION], ..Start::default() })
     }
 
-    fn starting(options: Checkpoints, start: Start) -> Self {
-        Bench { coordinator: Coordinator::new(options, start), now: ms(0) }
+    pub(super) fn starting(options: Checkpoints, start: Start) -> Self {
+        Bench { coordinator: Coordinator::new(options, start), now: ms(0), deletes: true }
     }
 
     /// All tasks run from 0 on.
-    fn running(options: Checkpoints) -> Self {
+    pub(super) fn running(options: Checkpoints) -> Self {
         let mut bench = Bench::new(options);
         assert_eq!(bench.up(ONE), []);
         bench
     }
 
-    fn send(&mut self, event: Event<String>) -> Actions {
+    pub(super) fn send(&mut self, event: Event<String>) -> Actions {
         let mut actions = self.coordinator.handle(event, self.now);
         if let Some(at) = actions.iter().position(|action| matches!(action, Action::ReserveIds { .. })) {
             let Action::ReserveIds { up_to } = actions.remove(at) else { unreachable!() };
             actions.extend(self.coordinator.handle(Event::Reserved { up_to }, self.now));
         }
+        if self.deletes {
+            for _ in 0..actions.iter().filter(|action| matches!(action, Action::DeleteCheckpoint(_))).count() {
+                actions.extend(self.coordinator.handle(Event::Deleted, self.now));
+            }
+        }
         actions
     }
 
-    fn up(&mut self, attempt: Attempt) -> Actions {
+    pub(super) fn up(&mut self, attempt: Attempt) -> Actions {
         let members = [A, B, C].map(|task| Member { task, source: task == A }).to_vec();
         self.send(Event::RegionUp { region: REGION, attempt, members })
     }
 
-    fn at(&mut self, now: u64) -> Actions {
+    pub(super) fn at(&mut self, now: u64) -> Actions {
         self.now = ms(now);
         self.send(Event::Tick)
     }
 
-    fn down(&mut self) -> Actions {
+    pub(super) fn down(&mut self) -> Actions {
         self.send(Event::RegionDown { region: REGION })
     }
 
-    fn ack_as(&mut self, attempt: Attempt, task: TaskId, n: u64) -> Actions {
+    pub(super) fn ack_as(&mut self, attempt: Attempt, task: TaskId, n: u64) -> Actions {
         self.send(Event::Ack { task, attempt, id: id(n), part: format!("{task}@{n}") })
     }
 
-    fn ack(&mut self, task: TaskId, n: u64) -> Actions {
+    pub(super) fn ack(&mut self, task: TaskId, n: u64) -> Actions {
         self.ack_as(ONE, task, n)
     }
 
     /// All tasks deliver; returns the actions of the last ack but its answer.
-    fn ack_all(&mut self, n: u64) -> Actions {
+    pub(super) fn ack_all(&mut self, n: u64) -> Actions {
         let last = [A, B, C].map(|task| self.ack(task, n)).into_iter().next_back().unwrap();
         last.into_iter().filter(|action| !matches!(action, Action::Acked { .. })).collect()
     }
 
-    fn manifest(&mut self, n: u64, written: Written) -> Actions {
+    pub(super) fn manifest(&mut self, n: u64, written: Written) -> Actions {
         self.send(Event::Manifest { id: id(n), written })
     }
 
-    fn publish(&mut self, n: u64) -> Actions {
+    pub(super) fn publish(&mut self, n: u64) -> Actions {
         self.manifest(n, Written::Published)
     }
 
-    fn complete(&mut self, n: u64) -> Actions {
+    pub(super) fn complete(&mut self, n: u64) -> Actions {
         assert_eq!(self.ack_all(n), [write(n)]);
         self.publish(n)
     }
 
-    fn decline(&mut self, task: TaskId, n: u64, refusal: Refusal) -> Actions {
+    pub(super) fn decline(&mut self, task: TaskId, n: u64, refusal: Refusal) -> Actions {
         self.send(Event::Decline { task, attempt: ONE, id: id(n), refusal })
     }
 
-    fn request(&mut self, token: u64) -> Actions {
+    pub(super) fn request(&mut self, token: u64) -> Actions {
         self.send(Event::Request { token })
     }
 
-    fn end_all(&mut self, attempt: Attempt) -> Actions {
+    pub(super) fn end_all(&mut self, attempt: Attempt) -> Actions {
         [A, B, C].into_iter().flat_map(|task| self.send(Event::TaskEnded { task, attempt })).collect()
     }
 }
 
-fn trigger_as(attempt: Attempt, n: u64) -> Action<String> {
+pub(super) fn trigger_as(attempt: Attempt, n: u64) -> Action<String> {
     Action::Trigger { id: id(n), sources: vec![(A, attempt)] }
 }
 
-fn trigger(n: u64) -> Action<String> {
+pub(super) fn trigger(n: u64) -> Action<String> {
     trigger_as(ONE, n)
 }
 
-fn write(n: u64) -> Action<String> {
+pub(super) fn write(n: u64) -> Action<String> {
     Action::WriteManifest { id: id(n), parts: [A, B, C].map(|task| (task, format!("{task}@{n}"))).to_vec() }
 }
 
-fn completed(n: u64) -> Action<String> {
+pub(super) fn completed(n: u64) -> Action<String> {
     Action::NotifyComplete { id: id(n) }
 }
 
-fn aborted(n: u64, latest: u64) -> Action<String> {
+pub(super) fn aborted(n: u64, latest: u64) -> Action<String> {
     Action::NotifyAborted { id: id(n), latest: (latest > 0).then_some(id(latest)) }
 }
 
-fn discard(task: TaskId, n: u64) -> Action<String> {
+pub(super) fn discard(task: TaskId, n: u64) -> Action<String> {
     Action::Discard(format!("{task}@{n}"))
 }
 

@@ -43,6 +43,11 @@ impl Members {
         self.regions.insert(region, None);
     }
 
+    /// No region is taken to run before it says so again.
+    pub(crate) fn none_runs(&mut self) {
+        self.regions.values_mut().for_each(|tasks| *tasks = None);
+    }
+
     /// A task is parked; what an older attempt says does not count.
     pub(crate) fn ended(&mut self, task: TaskId, attempt: Attempt) {
         let mut tasks = self.regions.values_mut().flatten();

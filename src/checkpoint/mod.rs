@@ -11,6 +11,9 @@ mod coordinator_tests;
 mod failures;
 mod ids;
 mod kept;
+mod leaving;
+#[cfg(test)]
+mod leaving_tests;
 mod members;
 mod notify;
 mod pending;
@@ -23,4 +26,4 @@ pub(crate) use coordinator::Coordinator;
 pub(crate) use kept::KeptViews;
 pub(crate) use notify::Notifications;
 pub(crate) use reasons::{Reason, Refusal};
-pub(crate) use words::{AckAnswer, Action, Event, Member, Start, Written};
+pub(crate) use words::{AckAnswer, Action, Event, Member, Purpose, Start, Written};

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::checkpoint::words::AckAnswer;
+use crate::checkpoint::words::{AckAnswer, Purpose};
 use crate::ids::{Attempt, CheckpointId, TaskId};
 use crate::time::Moment;
 
@@ -28,6 +28,7 @@ pub(crate) struct Pending<E> {
     pub(crate) id: CheckpointId,
     /// Who asked for it.
     pub(crate) token: Option<u64>,
+    pub(crate) purpose: Purpose,
     /// All tasks had ended when it was triggered.
     pub(crate) last: bool,
     deadline: Moment,
@@ -39,7 +40,7 @@ impl<E> Pending<E> {
     /// A checkpoint of which every task's part is awaited until the deadline.
     pub(crate) fn new(id: CheckpointId, deadline: Moment, awaited: impl Iterator<Item = (TaskId, Attempt)>) -> Self {
         let parts = awaited.map(|(task, attempt)| (task, (attempt, Part::Awaited))).collect();
-        Pending { id, token: None, last: false, deadline, stage: Stage::Collecting, parts }
+        Pending { id, token: None, purpose: Purpose::Recovery, last: false, deadline, stage: Stage::Collecting, parts }
     }
 
     /// When it expires; never once all parts are there.

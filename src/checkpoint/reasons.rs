@@ -48,6 +48,8 @@ pub(crate) enum Reason {
     QueueFull,
     /// The job stops.
     Stopping,
+    /// The job is being stopped with a savepoint.
+    Leaving,
     /// The data has ended, and the final checkpoint is complete.
     Ended,
 }
@@ -59,7 +61,7 @@ impl Reason {
             Reason::Expired | Reason::IdsNotReserved(_) | Reason::ManifestFailed(_) | Reason::ManifestUnknown(_) => true,
             Reason::Declined { refusal, .. } => matches!(refusal, Refusal::Snapshot(_)),
             Reason::Subsumed(_) | Reason::RegionDown(_) | Reason::NotRunning => false,
-            Reason::QueueFull | Reason::Stopping | Reason::Ended => false,
+            Reason::QueueFull | Reason::Stopping | Reason::Leaving | Reason::Ended => false,
         }
     }
 }
@@ -79,6 +81,7 @@ impl fmt::Display for Reason {
             Reason::NotRunning => f.write_str("not all tasks run yet; ask again once they do"),
             Reason::QueueFull => f.write_str("too many requests for checkpoints wait; ask again once one is answered"),
             Reason::Stopping => f.write_str("the job stops"),
+            Reason::Leaving => f.write_str("the job is being stopped with a savepoint"),
             Reason::Ended => f.write_str("the data has ended, and the final checkpoint is complete"),
         }
     }

@@ -1,10 +1,12 @@
 //! The request decider: which checkpoint is to be begun next, and when.
 //!
-//! Always: requests by hand go first, in their order, and wait for nothing but a free slot; the final checkpoint waits for neither
-//! interval nor pause; a periodic one waits for both. A pause begins with a success only. Every token leaves exactly once.
+//! Always: savepoints go first, then checkpoints that were asked for by hand, both in their order, and they wait for nothing but a free
+//! slot; then comes the final checkpoint, which waits for neither interval nor pause; a periodic one waits for both. A pause begins with
+//! a success only, and a savepoint neither begins nor heeds one. Every token leaves exactly once.
 
 use std::collections::VecDeque;
 
+use crate::checkpoint::words::Purpose;
 use crate::config::{Checkpoints, FINAL_RETRY, MANUAL_QUEUE};
 use crate::time::Moment;
 
@@ -19,14 +21,16 @@ pub(crate) enum Automatic {
 /// What to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
-    /// The request that has waited longest.
-    Manual,
+    /// The savepoint that has waited longest, or else the request that has.
+    Asked,
     Automatic(Automatic),
 }
 
+/// A request that waits, or did.
 #[derive(Debug)]
-struct Waiting {
-    token: u64,
+pub(crate) struct Waiting {
+    pub(crate) token: u64,
+    pub(crate) purpose: Purpose,
     /// A request waits no longer than a checkpoint may take.
     deadline: Moment,
 }
@@ -71,10 +75,10 @@ impl Requests {
     }
 
     /// Someone asks for a checkpoint; false if too many wait.
-    pub(crate) fn ask(&mut self, token: u64, now: Moment) -> bool {
+    pub(crate) fn ask(&mut self, token: u64, purpose: Purpose, now: Moment) -> bool {
         let room = self.queue.len() < MANUAL_QUEUE;
         if room {
-            self.queue.push_back(Waiting { token, deadline: now.plus(self.options.timeout_after()) });
+            self.queue.push_back(Waiting { token, purpose, deadline: now.plus(self.options.timeout_after()) });
         }
         room
     }
@@ -82,7 +86,7 @@ impl Requests {
     /// What to begin now, provided that there is a free slot.
     pub(crate) fn choose(&self, automatic: Option<Automatic>, now: Moment) -> Option<Choice> {
         if !self.queue.is_empty() {
-            return Some(Choice::Manual);
+            return Some(Choice::Asked);
         }
         let automatic = automatic?;
         (self.due(automatic)? <= now).then_some(Choice::Automatic(automatic))
@@ -99,10 +103,13 @@ impl Requests {
         }
     }
 
-    /// What was chosen is begun; returns the token of the one who asked.
-    pub(crate) fn begun(&mut self, choice: Choice, now: Moment) -> Option<u64> {
+    /// What was chosen is begun; returns the request that it is for.
+    pub(crate) fn begun(&mut self, choice: Choice, now: Moment) -> Option<Waiting> {
         match choice {
-            Choice::Manual => self.queue.pop_front().map(|waiting| waiting.token),
+            Choice::Asked => {
+                let savepoint = self.queue.iter().position(|waiting| waiting.purpose.is_savepoint());
+                self.queue.remove(savepoint.unwrap_or(0))
+            }
             Choice::Automatic(Automatic::Final) => None,
             Choice::Automatic(Automatic::Periodic) => {
                 self.schedule(now);
@@ -111,8 +118,8 @@ impl Requests {
         }
     }
 
-    /// What was chosen could not be begun; returns the token of the one who asked.
-    pub(crate) fn refused(&mut self, choice: Choice, now: Moment) -> Option<u64> {
+    /// What was chosen could not be begun; returns the request that it was for.
+    pub(crate) fn refused(&mut self, choice: Choice, now: Moment) -> Option<Waiting> {
         if choice == Choice::Automatic(Automatic::Final) {
             self.final_failed(now);
         }
@@ -123,10 +130,10 @@ impl Requests {
         self.periodic = self.options.interval().map(|interval| now.plus(interval));
     }
 
-    /// The token of a request that has waited too long.
-    pub(crate) fn take_expired(&mut self, now: Moment) -> Option<u64> {
+    /// A request that has waited too long.
+    pub(crate) fn take_expired(&mut self, now: Moment) -> Option<Waiting> {
         let expired = self.queue.front().is_some_and(|waiting| waiting.deadline <= now);
-        if expired { self.queue.pop_front().map(|waiting| waiting.token) } else { None }
+        if expired { self.queue.pop_front() } else { None }
     }
 
     /// When the next request has waited too long.
@@ -134,8 +141,16 @@ impl Requests {
         self.queue.front().map(|waiting| waiting.deadline)
     }
 
-    /// The tokens of all requests, which wait no more.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = u64> + use<> {
-        std::mem::take(&mut self.queue).into_iter().map(|waiting| waiting.token)
+    /// All requests, which wait no more.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Waiting> + use<> {
+        std::mem::take(&mut self.queue).into_iter()
+    }
+
+    /// The requests for checkpoints of the job's own, which wait no more.
+    pub(crate) fn drain_own(&mut self) -> impl Iterator<Item = Waiting> + use<> {
+        let (kept, own) = std::mem::take(&mut self.queue).into_iter().partition(|waiting| waiting.purpose.is_savepoint());
+        self.queue = kept;
+        let own: VecDeque<Waiting> = own;
+        own.into_iter()
     }
 }

@@ -26,6 +26,24 @@ pub(crate) struct Member {
     pub(crate) source: bool,
 }
 
+/// What a checkpoint is begun for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// For the job itself, to go back to.
+    Recovery,
+    /// For the user. It is nobody's business but theirs: it is neither announced, nor gone back to, nor deleted, nor replaced.
+    Savepoint,
+    /// For the user, and the job ends with it; with `drain`, after everything that it still holds was put out.
+    Stop { drain: bool },
+}
+
+impl Purpose {
+    /// True for what belongs to the user.
+    pub(crate) fn is_savepoint(self) -> bool {
+        self != Purpose::Recovery
+    }
+}
+
 /// What became of a manifest's write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
@@ -50,6 +68,12 @@ pub(crate) enum Event<E> {
     Tick,
     /// Someone asks for a checkpoint; the token is answered exactly once.
     Request { token: u64 },
+    /// Someone asks for a savepoint; the token is answered exactly once.
+    Savepoint { token: u64 },
+    /// Someone wants the job to end with a savepoint; the token is answered exactly once.
+    Stop { token: u64, drain: bool },
+    /// A checkpoint that was to be deleted is, or stays for good.
+    Deleted,
     /// Ids up to this one, inclusive, are reserved durably.
     Reserved { up_to: u64 },
     /// Ids could not be reserved.
@@ -84,6 +108,18 @@ pub(crate) enum AckAnswer {
 pub(crate) enum Action<E> {
     /// Reserve ids up to this one, inclusive, durably; answer with `Reserved` or `ReservationFailed`.
     ReserveIds { up_to: u64 },
+    /// Tell the sources that no more is to be read: all tasks come to their end, each as at the end of its data.
+    Drain { sources: Vec<(TaskId, Attempt)> },
+    /// The checkpoint that is triggered next is a savepoint, for this request.
+    Savepoint { id: CheckpointId, token: u64, purpose: Purpose },
+    /// Behind the barrier of the checkpoint that is triggered next tasks stand still.
+    StandStill { id: CheckpointId },
+    /// They need not, or no more: the job goes on.
+    GoOn,
+    /// What tasks have put out by draining is to be taken back: all regions begin again where they were.
+    StartAnew(Reason),
+    /// The savepoint with which the job ends is complete: tasks commit what it holds and go, and none is ever started again.
+    Leave { id: CheckpointId },
     /// Tell the sources to begin the checkpoint.
     Trigger { id: CheckpointId, sources: Vec<(TaskId, Attempt)> },
     /// What became of an ack.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, value};
 
 use super::restart::{ExponentialDelay, Restart};
-use super::{Checkpoints, Guarantee, Watchdog};
+use super::{Checkpoints, Guarantee, KeepAtEnd, Watchdog};
 
 /// A value that may come as text.
 #[derive(Deserialize)]
@@ -35,6 +35,15 @@ where
         Maybe::Itself(number) => Ok(Some(number)),
         Maybe::Text(text) => {
             text.parse().map(Some).map_err(|error| D::Error::custom(format!("'{text}' is no such number: {error}")))
+        }
+    }
+}
+
+fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    match Maybe::deserialize(deserializer)? {
+        Maybe::Itself(truth) => Ok(Some(truth)),
+        Maybe::Text(text) => {
+            text.parse().map(Some).map_err(|_| D::Error::custom(format!("'{text}' is neither 'true' nor 'false'")))
         }
     }
 }
@@ -64,6 +73,12 @@ struct CheckpointsDocument {
     tolerable_failures: Option<u32>,
     #[serde(deserialize_with = "number")]
     keep_views: Option<u64>,
+    #[serde(deserialize_with = "truth")]
+    keep_on_finish: Option<bool>,
+    #[serde(deserialize_with = "truth")]
+    keep_on_cancel: Option<bool>,
+    #[serde(deserialize_with = "truth")]
+    keep_on_failure: Option<bool>,
 }
 
 impl<'de> Deserialize<'de> for Checkpoints {
@@ -79,6 +94,11 @@ impl<'de> Deserialize<'de> for Checkpoints {
             retain: said.retain.unwrap_or(default.retain),
             tolerable_failures: said.tolerable_failures.unwrap_or(default.tolerable_failures),
             views_bytes: said.keep_views.unwrap_or(default.views_bytes),
+            keep: KeepAtEnd {
+                finished: said.keep_on_finish.unwrap_or(default.keep.finished),
+                cancelled: said.keep_on_cancel.unwrap_or(default.keep.cancelled),
+                failed: said.keep_on_failure.unwrap_or(default.keep.failed),
+            },
         };
         checkpoints.check().map_err(D::Error::custom)?;
         Ok(checkpoints)
@@ -234,10 +254,13 @@ mod tests {
             retain = 3
             tolerable-failures = 4
             keep-views = 1024
+            keep-on-finish = false
+            keep-on-cancel = "false"
+            keep-on-failure = true
         "#;
         let said: Checkpoints = toml::from_str(text).unwrap();
         let coded = Checkpoints::every(secs(5)).at_least_once().min_pause(millis(500)).timeout(secs(90)).max_concurrent(2);
-        assert_eq!(said, coded.retain(3).tolerable_failures(4).keep_views(1024));
+        assert_eq!(said, coded.retain(3).tolerable_failures(4).keep_views(1024).keep_on_finish(false).keep_on_cancel(false));
         assert_eq!(toml::from_str::<Checkpoints>("").unwrap(), Checkpoints::manual(), "what is left out is the default");
     }
 
@@ -256,6 +279,8 @@ mod tests {
         assert_eq!(said, Checkpoints::every(secs(5)).retain(3));
         let refused = of_texts::<Checkpoints>(&[("retain", "three")]).unwrap_err().to_string();
         assert!(refused.contains("'three' is no such number"), "{refused}");
+        let refused = of_texts::<Checkpoints>(&[("keep-on-cancel", "no")]).unwrap_err().to_string();
+        assert!(refused.contains("'no' is neither 'true' nor 'false'"), "{refused}");
         let said: Restart = of_texts(&[("strategy", "exponential-delay"), ("initial", "2m"), ("jitter", "0.5")]).unwrap();
         let RestartPolicy::Exponential(delay) = said.0 else { panic!("{said:?}") };
         assert_eq!(delay, ExponentialDelay::from(minutes(2)).jitter(0.5));

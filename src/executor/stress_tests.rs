@@ -123,6 +123,7 @@ fn start(
         lane,
         clock: pool.clock(),
         restored: None,
+        standstill: Default::default(),
         longest_step: Longest::default(),
         report: Box::new(move |report| {
             if matches!(report, Report::Ended) {

@@ -9,6 +9,7 @@ mod compile;
 mod flow;
 mod opening;
 mod uids;
+mod upstream;
 mod wiring;
 
 pub(crate) use addresses::{Address, Addresses};
@@ -20,4 +21,5 @@ pub(crate) use flow::{Flow, Input, Node, NodeId, NodeKind, Port, Routing};
 #[cfg(test)]
 pub(crate) use opening::TaskContext;
 pub(crate) use opening::{Opening, OperatorMetrics};
+pub(crate) use upstream::reached_from;
 pub(crate) use wiring::{AttemptContext, Opener, Surroundings, wire};

@@ -21,7 +21,7 @@ use crate::key::KeyHasher;
 use crate::metrics::Longest;
 use crate::operator::{OpId, Sides, Work};
 use crate::snapshot::RestoredOperator;
-use crate::task::{Command, Head, Report, Task, TaskParts};
+use crate::task::{Command, Head, Report, Standstill, Task, TaskParts};
 use crate::time::{Clock, Timestamp};
 
 /// What an attempt of the job has in common.
@@ -37,6 +37,7 @@ pub(crate) struct AttemptContext {
     pub(crate) guarantee: Guarantee,
     /// The checkpoint that is restored.
     pub(crate) restored: Option<CheckpointId>,
+    pub(crate) standstill: Standstill,
     pub(crate) hooks: Hooks,
 }
 
@@ -111,9 +112,22 @@ impl Opener {
         let (longest_step, batch) = (context.longest_step.clone(), context.pipes.batch);
         let mut building = Building { plan: &plan, context: &context, task: id, restored: &mut kept, outputs: &mut outputs };
         let head = building.head(inputs)?;
-        let (report, offload, hooks) = (to.report, to.offload, context.hooks);
-        let parts = TaskParts { id, attempt, head, lane, batch, clock, restored, longest_step, report, offload, uids, hooks };
-        Ok(Task::new(parts))
+        let (report, offload, hooks, standstill) = (to.report, to.offload, context.hooks, context.standstill);
+        Ok(Task::new(TaskParts {
+            id,
+            attempt,
+            head,
+            lane,
+            batch,
+            clock,
+            restored,
+            standstill,
+            longest_step,
+            report,
+            offload,
+            uids,
+            hooks,
+        }))
     }
 }
 

@@ -4,13 +4,13 @@
 //! attempt touches no other's file; a manifest is never overwritten by another one, and is the first file to go when a checkpoint is deleted.
 //! A write whose outcome is unknown deletes nothing. Blocking calls.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::file::{EmitSection, FileEntry, OperatorViews, SnapshotHeader, write_sections, write_snapshot};
+use super::file::{EmitSection, FileEntry, SnapshotHeader};
+use super::folder::{Folder, parse_savepoint};
 use super::job_files::{JobRecord, JobStore, read_sealed, write_sealed};
-use super::manifest::{Manifest, OperatorEntry, TaskEntry};
+use super::manifest::{Manifest, TaskEntry};
 use super::restore::RestoredOperator;
 use super::sealed::corrupt;
 use super::store::{Put, StoreBackend};
@@ -61,23 +61,14 @@ pub(crate) struct TaskSnapshot {
 }
 
 impl JobStore {
-    /// Writes a task's snapshot file, durably, and returns the task's ack. Where no operator has a state, no file is written.
-    pub(crate) fn write_snapshot(&self, snapshot: &TaskSnapshot) -> Result<TaskEntry> {
-        let file = if snapshot.operators.iter().all(|operator| operator.views.is_empty()) {
-            None
-        } else {
-            Some(self.write_file(snapshot)?)
-        };
-        let operators = snapshot.operators.iter().map(operator_entry).collect();
-        Ok(TaskEntry { checkpoint: snapshot.checkpoint, task: snapshot.task, attempt: snapshot.attempt, operators, file })
+    /// The directory of a checkpoint.
+    pub(super) fn folder(&self, id: CheckpointId) -> Folder {
+        Folder::new(self.store.clone(), self.path(&directory_name(id)))
     }
 
-    fn write_file(&self, snapshot: &TaskSnapshot) -> Result<FileEntry> {
-        self.write_task(snapshot.checkpoint, snapshot.task, snapshot.attempt, &mut |out, name, header| {
-            let operators =
-                snapshot.operators.iter().map(|operator| OperatorViews { uid: &operator.uid, views: &operator.views });
-            write_snapshot(out, name, header, operators)
-        })
+    /// Writes a task's snapshot file, durably, and returns the task's ack. Where no operator has a state, no file is written.
+    pub(crate) fn write_snapshot(&self, snapshot: &TaskSnapshot) -> Result<TaskEntry> {
+        self.folder(snapshot.checkpoint).write_snapshot(&self.record().job, snapshot)
     }
 
     /// Writes a snapshot file that consists of the sections that `fill` hands out, durably.
@@ -91,26 +82,8 @@ impl JobStore {
         attempt: Attempt,
         fill: &mut dyn FnMut(&mut EmitSection<'_>) -> Result<(), BoxError>,
     ) -> Result<FileEntry> {
-        self.write_task(checkpoint, task, attempt, &mut |out, name, header| write_sections(out, name, header, fill))
-    }
-
-    fn write_task(
-        &self,
-        checkpoint: CheckpointId,
-        task: TaskId,
-        attempt: Attempt,
-        write: &mut WriteFile<'_>,
-    ) -> Result<FileEntry> {
-        let name = format!("task-{task}-attempt-{attempt}.snap");
-        let path = self.checkpoint_path(checkpoint, &name);
         let header = SnapshotHeader { job: self.record().job.clone(), checkpoint, attempt, task };
-        let mut file = None;
-        let put = self.store.put(&path, Put::New, &mut |out| {
-            file = Some(write(out, name.clone(), &header)?);
-            Ok(())
-        });
-        put.inspect_err(|_| self.tidy_directory(checkpoint))?;
-        file.ok_or_else(|| Error::Engine(format!("the store has not written '{path}'")))
+        self.folder(checkpoint).write_sections(&header, fill)
     }
 
     /// Completes a checkpoint: once this returns, and only then, it is known to exist.
@@ -120,7 +93,7 @@ impl JobStore {
     /// [`Error::Fenced`] where a newer process start has taken the job over: it does not exist.
     pub(crate) fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
         let id = manifest.id();
-        write_sealed(&*self.store, MANIFEST_FORMAT, &self.checkpoint_path(id, MANIFEST), Put::New, manifest)?;
+        self.folder(id).write_manifest(manifest)?;
         match self.name_latest(id) {
             // Its manifest is there, so it may be found.
             Err(Error::Store { action, path, cause, .. }) => Err(Error::Store { action, path, cause, maybe_done: true }),
@@ -150,14 +123,14 @@ impl JobStore {
         Ok(ids)
     }
 
-    /// The latest complete checkpoint; `None` where there is none.
+    /// The latest complete checkpoint since the job was last begun from a chosen point; `None` where there is none.
     ///
     /// # Errors
     /// [`Error::Corrupt`] where it, or one of its files, is damaged or missing: it names the older checkpoints that are usable,
     /// and none is taken in its place.
     pub(crate) fn latest(&self) -> Result<Option<Manifest>> {
-        let head = self.head.document();
-        for id in self.list()?.into_iter().rev().take_while(|id| Some(*id) >= head.latest) {
+        let (head, past) = (self.head.document(), self.past()?);
+        for id in self.list()?.into_iter().rev().take_while(|id| id.0 > past && Some(*id) >= head.latest) {
             let manifest = self.checkpoint(id)?;
             // What the head does not name is complete where its process died in between; from an older epoch, it is what a process
             // wrote that did not know that the job had been taken over.
@@ -165,7 +138,7 @@ impl JobStore {
                 return Ok(Some(manifest));
             }
         }
-        match head.latest {
+        match head.latest.filter(|id| id.0 > past) {
             None => Ok(None),
             Some(id) => Err(self.with_usable(lost(&self.store.locate(&self.checkpoint_path(id, MANIFEST)), id), id)),
         }
@@ -198,32 +171,25 @@ impl JobStore {
             let older = self.list()?.into_iter().rfind(|other| *other < id);
             self.head.change(|head| head.latest = older)?;
         }
-        self.store.delete(&self.checkpoint_path(id, MANIFEST))?;
-        self.store.delete_all(&self.path(&directory_name(id)))
+        self.folder(id).delete()
     }
 
     /// Deletes the snapshot file of a task whose checkpoint was not completed, and with the last one the checkpoint's directory.
     pub(crate) fn discard(&self, entry: &TaskEntry) -> Result<()> {
-        let Some(file) = &entry.file else { return Ok(()) };
-        self.store.delete(&self.checkpoint_path(entry.checkpoint, &file.name))?;
-        self.tidy_directory(entry.checkpoint);
-        Ok(())
+        self.folder(entry.checkpoint).discard(entry)
     }
 
-    /// A directory in which nothing is left is of no use. One that stays does no harm, and goes with the next start.
-    fn tidy_directory(&self, id: CheckpointId) {
-        let path = self.path(&directory_name(id));
-        if let Err(error) = self.store.delete_empty(&path) {
-            tracing::debug!(%error, "an empty directory stays");
-        }
-    }
-
-    /// Deletes what is left of checkpoints before `below` that were not completed, or that the job does not go on from: they are
-    /// newer than the latest.
+    /// Deletes what is left of checkpoints before `below` that were not completed, or that a process wrote which had been taken over:
+    /// they are newer than the latest. The same of savepoints beside them that were not completed.
     pub(crate) fn clean_incomplete(&self, below: CheckpointId) -> Result<()> {
-        let latest = self.head.document().latest;
+        for name in self.store.list(&self.record().job)? {
+            if parse_savepoint(&name).is_some_and(|id| id < below) {
+                self.beside(&name).delete_unless_complete()?;
+            }
+        }
+        let (latest, past) = (self.head.document().latest, self.past()?);
         for id in self.directories()?.into_iter().filter(|id| *id < below) {
-            if Some(id) > latest || !self.is_complete(id)? {
+            if (Some(id) > latest && id.0 > past) || !self.is_complete(id)? {
                 self.delete_checkpoint(id)?;
             }
         }
@@ -232,7 +198,7 @@ impl JobStore {
 
     /// The store's path of a file of a checkpoint.
     pub(super) fn checkpoint_path(&self, id: CheckpointId, name: &str) -> String {
-        self.path(&format!("{}/{name}", directory_name(id)))
+        self.folder(id).path(name)
     }
 
     /// The highest id that has a directory, complete or not; 0 where there is none.
@@ -284,9 +250,6 @@ impl JobStore {
         read_manifest(&*self.store, &self.record().job, self.record(), id)
     }
 }
-
-/// Writes a snapshot file to where it is told, under this name, with this header.
-type WriteFile<'a> = dyn FnMut(&mut dyn Write, String, &SnapshotHeader) -> Result<FileEntry, BoxError> + 'a;
 
 /// Reads the manifest of checkpoint `id` below a job's directory, and checks that its files are there and whole in size.
 fn read_manifest(store: &dyn StoreBackend, job_dir: &str, record: &JobRecord, id: CheckpointId) -> Result<Manifest> {
@@ -343,15 +306,6 @@ pub(super) fn usable_below(store: &dyn StoreBackend, job_dir: &str, record: &Job
     older.retain(|other| *other < id && read_manifest(store, job_dir, record, *other).is_ok());
     older.reverse();
     older
-}
-
-fn operator_entry(operator: &OperatorSnapshot) -> OperatorEntry {
-    OperatorEntry {
-        uid: operator.uid.clone(),
-        ended: operator.ended,
-        watermark: operator.watermark,
-        states: operator.views.iter().map(|view| view.descriptor().clone()).collect(),
-    }
 }
 
 pub(super) fn directory_name(id: CheckpointId) -> String {

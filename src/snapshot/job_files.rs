@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::head::Head;
+use super::head::{Head, HeadDocument};
 use super::sealed::{corrupt, seal, unseal};
 use super::store::{Put, StoreBackend, StoreLock};
 use crate::error::{Error, Result};
@@ -48,7 +48,8 @@ pub(crate) struct JobRecord {
 }
 
 impl JobRecord {
-    fn first(job: &str, options: &JobOptions) -> Self {
+    /// What the first start of a job fixes.
+    pub(crate) fn first(job: &str, options: &JobOptions) -> Self {
         JobRecord {
             job: job.into(),
             hash_algorithm: HASH_ALGORITHM.into(),
@@ -71,6 +72,21 @@ impl JobRecord {
     pub(crate) fn keys_lie_as_in(&self, other: &JobRecord) -> bool {
         let place = |record: &JobRecord| (record.hash_algorithm.clone(), record.hash_seed, record.max_parallelism);
         place(self) == place(other)
+    }
+
+    /// Refuses state whose keys lie elsewhere.
+    fn check_keys(&self, like: &JobRecord) -> Result<()> {
+        if self.keys_lie_as_in(like) {
+            return Ok(());
+        }
+        Err(Error::StateMismatch {
+            problem: format!(
+                "the state to begin from is that of job '{}' with {} key groups, and the store already keeps the job '{}' with another \
+                 hash seed or another number of them ({})",
+                like.job, like.max_parallelism, self.job, self.max_parallelism
+            ),
+            advice: "give the job a store, or a name, under which nothing is kept yet".into(),
+        })
     }
 
     /// Refuses a parallelism above the stored maximum.
@@ -152,6 +168,19 @@ impl JobStore {
     /// [`Error::Locked`] while another process has it; [`Error::StateMismatch`] where the options do not fit the record, or it is
     /// another job's; [`Error::Corrupt`]; [`Error::Store`].
     pub(crate) fn open(store: Arc<dyn StoreBackend>, job: &str, options: &JobOptions) -> Result<JobStore> {
+        JobStore::open_first_like(store, job, options, None)
+    }
+
+    /// The same; a first start fixes what was fixed for `like`, whose state it takes up.
+    ///
+    /// # Errors
+    /// Those of [`JobStore::open`]; [`Error::StateMismatch`] where keys lie elsewhere than in `like`.
+    pub(crate) fn open_first_like(
+        store: Arc<dyn StoreBackend>,
+        job: &str,
+        options: &JobOptions,
+        like: Option<&JobRecord>,
+    ) -> Result<JobStore> {
         check_name(job)?;
         let lock = store.lock(&format!("{job}/lock"))?;
         store.clean(job)?;
@@ -160,11 +189,13 @@ impl JobStore {
             Some(record) => record,
             None => {
                 refuse_lost(&*store, job, &path)?;
-                write_first(&*store, &path, JobRecord::first(job, options))?
+                let like = like.map(|like| JobRecord { job: job.into(), ..like.clone() });
+                write_first(&*store, &path, like.unwrap_or_else(|| JobRecord::first(job, options)))?
             }
         };
         record.check(job, options, &store.locate(&path))?;
         let head = Head::read(store.clone(), job)?;
+        like.map_or(Ok(()), |like| record.check_keys(like))?;
         Ok(JobStore { store, head, record, _lock: lock })
     }
 
@@ -205,6 +236,12 @@ impl JobStore {
         self.head.confirm()
     }
 
+    /// Counts on from a savepoint of another place as well: what it was made with is above nothing that comes later.
+    pub(crate) fn count_above(&self, epoch: u64, id: CheckpointId) -> Result<()> {
+        let count = |head: &mut HeadDocument| (head.epoch, head.reserved) = (head.epoch.max(epoch), head.reserved.max(id.0));
+        self.head.change(count).map(drop)
+    }
+
     /// Reserves checkpoint ids, above every one ever reserved. What is not used of them is a gap, which is normal.
     pub(crate) fn reserve_ids(&self) -> Result<Range<u64>> {
         let there = self.highest_directory()?;
@@ -218,10 +255,11 @@ impl JobStore {
         write_sealed(&*self.store, FINISHED_FORMAT, &self.path("finished"), Put::Replace, &Finished { checkpoint })
     }
 
-    /// The final checkpoint of a job that has finished.
+    /// The final checkpoint of a job that has finished, and was not begun anew from an older point since.
     pub(crate) fn finished(&self) -> Result<Option<CheckpointId>> {
         let finished: Option<Finished> = read_sealed(&*self.store, FINISHED_FORMAT, &self.path("finished"))?;
-        Ok(finished.map(|finished| finished.checkpoint))
+        let past = self.past()?;
+        Ok(finished.map(|finished| finished.checkpoint).filter(|id| id.0 > past))
     }
 
     /// The store's path of one of the job's files.

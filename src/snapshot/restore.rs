@@ -12,6 +12,7 @@ use std::ops::Range;
 
 use super::copies::{copy_of, union_of_blocks};
 use super::file::{FileEntry, Section};
+use super::folder::Folder;
 use super::job_files::JobStore;
 use super::manifest::{Manifest, OperatorManifest};
 use super::reader::SnapshotReader;
@@ -88,9 +89,20 @@ impl JobStore {
     /// [`Error::Corrupt`], naming the file, the operator and the section; [`Error::StateMismatch`] where the parallelism is above
     /// the number of key groups.
     pub(crate) fn load_operator(&self, manifest: &Manifest, uid: &Uid, share: Share) -> Result<Option<RestoredOperator>> {
-        self.record().check_parallelism(uid.as_str(), share.parallelism)?;
+        let loaded = self.folder(manifest.id()).load_operator(manifest, uid, share);
+        loaded.map_err(|error| self.with_usable(error, manifest.id()))
+    }
+}
+
+impl Folder {
+    /// Reads what the manifest's checkpoint holds for one instance of an operator; `None` where the operator was not part of it.
+    ///
+    /// # Errors
+    /// Those of [`JobStore::load_operator`].
+    pub(super) fn load_operator(&self, manifest: &Manifest, uid: &Uid, share: Share) -> Result<Option<RestoredOperator>> {
+        manifest.job.check_parallelism(uid.as_str(), share.parallelism)?;
         let Some(operator) = manifest.operators.get(uid) else { return Ok(None) };
-        let states = self.load_states(manifest, operator, uid, share).map_err(|error| self.with_usable(error, manifest.id()))?;
+        let states = self.load_states(manifest, operator, uid, share)?;
         let own = operator.parts.get(share.index as usize).filter(|_| operator.parallelism == share.parallelism);
         Ok(Some(RestoredOperator {
             ended: own.map_or_else(|| operator.parts.iter().all(|part| part.ended), |part| part.ended),
@@ -127,7 +139,7 @@ impl JobStore {
     }
 
     fn open_file(&self, manifest: &Manifest, file: &FileEntry) -> Result<SnapshotReader<'_>> {
-        open_file(&*self.store, self.checkpoint_path(manifest.id(), &file.name), manifest, file)
+        open_file(self.store(), self.path(&file.name), manifest, file)
     }
 }
 

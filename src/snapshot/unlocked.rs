@@ -10,9 +10,11 @@ use super::checkpoints::{
     MANIFEST, check_owner, check_size, directories, directory_name, lost, manifest_in, parse_directory, usable_below,
 };
 use super::file::{FileEntry, Section};
+use super::folder::parse_savepoint;
 use super::head::head_of;
 use super::job_files::{FINISHED_FORMAT, Finished, JOB_FORMAT, JobRecord, read_sealed};
 use super::manifest::Manifest;
+use super::origin::{ORIGIN, ORIGIN_FORMAT, OriginMark};
 use super::reader::SnapshotReader;
 use super::restore::open_file;
 use super::store::StoreBackend;
@@ -91,7 +93,14 @@ impl JobDir {
     /// Those of [`JobDir::record`].
     pub(crate) fn finished(&self) -> Result<Option<CheckpointId>> {
         let finished: Option<Finished> = read_sealed(&*self.store, FINISHED_FORMAT, &format!("{}/finished", self.dir))?;
-        Ok(finished.map(|finished| finished.checkpoint()))
+        let past = self.past()?;
+        Ok(finished.map(|finished| finished.checkpoint()).filter(|id| id.0 > past))
+    }
+
+    /// The number up to which its checkpoints are of the past, because it was begun anew since; 0 where none is.
+    fn past(&self) -> Result<u64> {
+        let origin: Option<OriginMark> = read_sealed(&*self.store, ORIGIN_FORMAT, &format!("{}/{ORIGIN}", self.dir))?;
+        Ok(origin.map_or(0, |origin| origin.above))
     }
 
     /// The latest complete checkpoint: what the job's next start goes on from.
@@ -101,8 +110,8 @@ impl JobDir {
     /// format; [`Error::Store`].
     pub(crate) fn latest(&self) -> Result<Option<FoundDir>> {
         let head = head_of(&*self.store, &self.dir)?.unwrap_or_default();
-        let latest = self.checkpoints()?.into_iter().rfind(|found| found.complete);
-        match head.latest {
+        let (past, latest) = (self.past()?, self.checkpoints()?.into_iter().rfind(|found| found.complete));
+        match head.latest.filter(|id| id.0 > past) {
             Some(id) if latest.as_ref().is_none_or(|latest| latest.id < id) => {
                 let manifest = self.store.locate(&format!("{}/{}/{MANIFEST}", self.dir, directory_name(id)));
                 let usable = |record: JobRecord| usable_below(&*self.store, &self.dir, &record, id);
@@ -118,11 +127,22 @@ impl JobDir {
     /// [`Error::Store`].
     pub(crate) fn checkpoints(&self) -> Result<Vec<FoundDir>> {
         let ids = directories(&*self.store, &self.dir)?;
-        ids.into_iter().map(|id| self.found(id)).collect()
+        ids.into_iter().map(|id| self.found(id, format!("{}/{}", self.dir, directory_name(id)))).collect()
     }
 
-    fn found(&self, id: CheckpointId) -> Result<FoundDir> {
-        let dir = format!("{}/chk-{id}", self.dir);
+    /// The directories of the savepoints that lie beside them, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(crate) fn savepoints(&self) -> Result<Vec<FoundDir>> {
+        let names = self.store.list(&self.dir)?;
+        let mut found: Vec<(CheckpointId, String)> =
+            names.into_iter().filter_map(|name| Some((parse_savepoint(&name)?, format!("{}/{name}", self.dir)))).collect();
+        found.sort();
+        found.into_iter().map(|(id, dir)| self.found(id, dir)).collect()
+    }
+
+    fn found(&self, id: CheckpointId, dir: String) -> Result<FoundDir> {
         let (mut bytes, mut complete) = (0, false);
         for name in self.store.list(&dir)? {
             bytes += self.store.size(&format!("{dir}/{name}"))?.unwrap_or(0);

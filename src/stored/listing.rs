@@ -21,6 +21,8 @@ pub struct StoredJob {
     pub finished: Option<CheckpointId>,
     /// Its checkpoints, oldest first.
     pub checkpoints: Vec<ListedCheckpoint>,
+    /// The savepoints that lie beside them, oldest first. Those that lie elsewhere only their user knows.
+    pub savepoints: Vec<ListedCheckpoint>,
     /// What is wrong with the files of the job itself. [`StateMismatch`](Error::StateMismatch) where they are of a newer format.
     pub faults: Vec<Error>,
 }
@@ -97,6 +99,7 @@ pub fn job(store: &Store, name: &str) -> Result<Option<StoredJob>> {
 fn listed(store: &Store, dir: &JobDir) -> Result<StoredJob> {
     let checkpoints = dir.checkpoints()?.into_iter().map(|found| listed_checkpoint(store, found));
     let checkpoints: Vec<ListedCheckpoint> = checkpoints.collect();
+    let savepoints = dir.savepoints()?.into_iter().map(|found| listed_checkpoint(store, found)).collect();
     let mut faults = Vec::new();
     match dir.record() {
         Ok(None) => faults.push(Error::Corrupt {
@@ -114,7 +117,7 @@ fn listed(store: &Store, dir: &JobDir) -> Result<StoredJob> {
         faults.push(error);
         None
     });
-    Ok(StoredJob { name: dir.name().into(), finished, checkpoints, faults })
+    Ok(StoredJob { name: dir.name().into(), finished, checkpoints, savepoints, faults })
 }
 
 fn listed_checkpoint(store: &Store, found: FoundDir) -> ListedCheckpoint {

@@ -3,6 +3,8 @@
 //! Pure machines without threads or clocks: the restart strategies, and the life of a region. A region's supervisor feeds the
 //! machine what happened to its tasks and does what it asks for.
 
+#[cfg(test)]
+mod leaving_tests;
 mod region;
 #[cfg(test)]
 mod region_tests;

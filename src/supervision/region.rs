@@ -9,6 +9,7 @@
 //! the deadline. Never waits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{Restart, STUCK_AFTER};
@@ -35,6 +36,12 @@ pub(crate) enum Event {
     TaskGone { task: TaskId, attempt: Attempt },
     /// Something failed that stands for the whole region, such as too many checkpoints.
     Failed { cause: Error },
+    /// What its tasks have put out is to be taken back, through no fault of theirs: they begin again where they were, whatever the
+    /// strategy.
+    StartAnew { cause: Error },
+    /// The savepoint with which the job ends is complete, and lies there: the tasks may confirm their commits and go. From now on
+    /// nothing is restarted, because what the savepoint holds may be committed.
+    Leave { savepoint: PathBuf },
     /// The final checkpoint is complete: the tasks may confirm their commits and go.
     Finish,
     /// The user cancels, or the job stops.
@@ -107,6 +114,10 @@ enum State {
     },
     Running,
     Finishing,
+    /// As finishing, behind the savepoint with which the job ends.
+    Leaving {
+        savepoint: PathBuf,
+    },
     /// Ends so, once no task is left.
     Stopping(Outcome),
     Over(Outcome),
@@ -131,6 +142,8 @@ pub(crate) struct Region {
     alive: BTreeSet<TaskId>,
     /// When those that were cancelled count as stuck.
     stuck_at: Option<Moment>,
+    /// Why the latest attempt that failed did so.
+    failure: Option<Error>,
     state: State,
     actions: Vec<Action>,
 }
@@ -148,6 +161,7 @@ impl Region {
             started: false,
             alive: BTreeSet::new(),
             stuck_at: None,
+            failure: None,
             state: State::Fresh,
             actions: Vec::new(),
         }
@@ -192,7 +206,7 @@ impl Region {
             State::Restarting { .. } => Status::Restoring,
             State::Starting { .. } => Status::Starting,
             State::Running => Status::Running,
-            State::Finishing => Status::Finishing,
+            State::Finishing | State::Leaving { .. } => Status::Finishing,
             State::Stopping(_) => Status::Stopping,
             State::Over(Outcome::Ended) => Status::Ended,
             State::Over(Outcome::Cancelled) => Status::Cancelled,
@@ -208,7 +222,7 @@ impl Region {
     /// Why its tasks answer no questions now; none where they do, each from when it runs.
     pub(crate) fn silence(&self) -> Option<&'static str> {
         match &self.state {
-            State::Starting { .. } | State::Running | State::Finishing => None,
+            State::Starting { .. } | State::Running | State::Finishing | State::Leaving { .. } => None,
             State::Fresh | State::Restarting { .. } if !self.started => Some("the job is being started"),
             State::Fresh | State::Restarting { .. } => Some("it has failed and is being restarted"),
             State::Stopping(Outcome::Failed(_)) | State::Over(Outcome::Failed(_)) => Some("it has failed for good"),
@@ -232,6 +246,8 @@ impl Region {
             Event::TaskFailed { task: _, attempt, cause } if self.is_current(attempt) => self.fail(cause, now),
             Event::TaskGone { task, attempt } if self.is_current(attempt) => self.task_gone(task, now),
             Event::Failed { cause } => self.fail(cause, now),
+            Event::StartAnew { cause } => self.start_anew(cause, now),
+            Event::Leave { savepoint } => self.leave(savepoint),
             Event::Finish => self.finish(),
             Event::Cancel => self.cancel(now),
             Event::StartFailed { .. } | Event::TaskRunning { .. } | Event::TaskFailed { .. } | Event::TaskGone { .. } => {}
@@ -269,14 +285,21 @@ impl Region {
 
     /// Failures count while the region starts, runs or finishes; before and after, they are part of a teardown.
     fn fail(&mut self, cause: Error, now: Moment) {
-        if !matches!(self.state, State::Starting { .. } | State::Running | State::Finishing) {
-            return;
-        }
+        let after = match &self.state {
+            State::Starting { .. } | State::Running | State::Finishing => None,
+            State::Leaving { savepoint } => Some(savepoint.clone()),
+            _ => return,
+        };
         self.actions.push(Action::ReportDown);
         self.cancel_tasks(now);
+        if let Some(savepoint) = after {
+            self.state = State::Stopping(failed_after(&savepoint, cause));
+            return;
+        }
         self.state = match self.restarts.failed(&cause, now) {
             Decision::RestartIn(delay) => {
                 self.delay = delay;
+                self.failure = Some(cause.clone());
                 self.actions.push(Action::ReportRestart { cause, restarts: self.restarts.granted() });
                 State::Restarting { not_before: now.plus(delay), point: None }
             }
@@ -284,6 +307,33 @@ impl Region {
                 State::Stopping(Outcome::Failed(Error::RestartsExhausted { strategy, cause: Box::new(cause) }))
             }
         };
+    }
+
+    /// One that is being restarted anyway is.
+    fn start_anew(&mut self, cause: Error, now: Moment) {
+        if !matches!(self.state, State::Starting { .. } | State::Running) {
+            return;
+        }
+        self.actions.push(Action::ReportDown);
+        self.cancel_tasks(now);
+        self.actions.push(Action::ReportRestart { cause, restarts: self.restarts.granted() });
+        self.state = State::Restarting { not_before: now, point: None };
+    }
+
+    /// A region that has failed meanwhile has failed for good.
+    fn leave(&mut self, savepoint: PathBuf) {
+        match &self.state {
+            State::Running => {
+                self.state = State::Leaving { savepoint };
+                self.finish_tasks();
+            }
+            State::Fresh | State::Restarting { .. } | State::Starting { .. } => {
+                let cause = self.failure.take().unwrap_or_else(|| Error::Engine("a region does not run".into()));
+                self.state = State::Stopping(failed_after(&savepoint, cause));
+            }
+            State::Stopping(Outcome::Failed(cause)) => self.state = State::Stopping(failed_after(&savepoint, cause.clone())),
+            State::Finishing | State::Leaving { .. } | State::Stopping(_) | State::Over(_) => {}
+        }
     }
 
     /// In reverse order: what sends goes after what it sends to, and finds a closed channel at worst.
@@ -299,17 +349,21 @@ impl Region {
     fn finish(&mut self) {
         if matches!(self.state, State::Running) {
             self.state = State::Finishing;
-            let alive = &self.alive;
-            let tasks = self.tasks.iter().copied().filter(|task| alive.contains(task)).collect();
-            self.actions.push(Action::FinishTasks { attempt: self.attempt, tasks });
+            self.finish_tasks();
         }
+    }
+
+    fn finish_tasks(&mut self) {
+        let alive = &self.alive;
+        let tasks = self.tasks.iter().copied().filter(|task| alive.contains(task)).collect();
+        self.actions.push(Action::FinishTasks { attempt: self.attempt, tasks });
     }
 
     /// A region that has failed for good stays failed.
     fn cancel(&mut self, now: Moment) {
         match self.state {
             State::Stopping(_) | State::Over(_) => return,
-            State::Starting { .. } | State::Running | State::Finishing => {
+            State::Starting { .. } | State::Running | State::Finishing | State::Leaving { .. } => {
                 self.actions.push(Action::ReportDown);
                 self.cancel_tasks(now);
             }
@@ -329,7 +383,7 @@ impl Region {
                 let point = *point;
                 self.start_tasks(point);
             }
-            State::Finishing => self.end(Outcome::Ended),
+            State::Finishing | State::Leaving { .. } => self.end(Outcome::Ended),
             State::Stopping(outcome) => {
                 let outcome = outcome.clone();
                 self.end(outcome);
@@ -367,4 +421,8 @@ impl Region {
         self.state = State::Over(outcome.clone());
         self.actions.push(Action::Over(outcome));
     }
+}
+
+fn failed_after(savepoint: &Path, cause: Error) -> Outcome {
+    Outcome::Failed(Error::FailedAfterSavepoint { savepoint: savepoint.into(), cause: Box::new(cause) })
 }

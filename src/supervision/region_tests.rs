@@ -11,19 +11,19 @@ use crate::error::Error;
 use crate::ids::{Attempt, CheckpointId, TaskId};
 use crate::time::{Moment, millis, secs};
 
-const A: TaskId = TaskId { chain: 0, index: 0 };
-const B: TaskId = TaskId { chain: 1, index: 0 };
-const C: TaskId = TaskId { chain: 2, index: 0 };
+pub(super) const A: TaskId = TaskId { chain: 0, index: 0 };
+pub(super) const B: TaskId = TaskId { chain: 1, index: 0 };
+pub(super) const C: TaskId = TaskId { chain: 2, index: 0 };
 
-fn at(n: u64) -> Moment {
+pub(super) fn at(n: u64) -> Moment {
     Moment(secs(n))
 }
 
-fn attempt(n: u32) -> Attempt {
+pub(super) fn attempt(n: u32) -> Attempt {
     Attempt { epoch: 3, n }
 }
 
-fn error(text: &str) -> Error {
+pub(super) fn error(text: &str) -> Error {
     Error::Engine(text.into())
 }
 
@@ -53,40 +53,40 @@ fn short(cause: &Error) -> String {
 }
 
 /// A region of A → B → C.
-struct Bench(Region);
+pub(super) struct Bench(Region);
 
 impl Bench {
     /// Started, with its tasks about to open.
-    fn starting(restart: Restart) -> Self {
+    pub(super) fn starting(restart: Restart) -> Self {
         let mut bench = Bench(Region::new(vec![A, B, C], &restart, 3));
         assert_eq!(bench.send(Event::Start, 0), ["down"]);
         assert_eq!(bench.send(Event::RestorePoint(None), 0), ["start 3.0 from 0"]);
         bench
     }
 
-    fn running(restart: Restart) -> Self {
+    pub(super) fn running(restart: Restart) -> Self {
         let mut bench = Bench::starting(restart);
         assert_eq!(bench.open(0), ["running 3.0"]);
         bench
     }
 
-    fn send(&mut self, event: Event, now: u64) -> Vec<String> {
+    pub(super) fn send(&mut self, event: Event, now: u64) -> Vec<String> {
         text(&self.0.handle(event, at(now)))
     }
 
-    fn open(&mut self, n: u32) -> Vec<String> {
+    pub(super) fn open(&mut self, n: u32) -> Vec<String> {
         [A, B, C].into_iter().flat_map(|task| self.send(Event::TaskRunning { task, attempt: attempt(n) }, 0)).collect()
     }
 
-    fn fail(&mut self, task: TaskId, n: u32, cause: &str, now: u64) -> Vec<String> {
+    pub(super) fn fail(&mut self, task: TaskId, n: u32, cause: &str, now: u64) -> Vec<String> {
         self.send(Event::TaskFailed { task, attempt: attempt(n), cause: error(cause) }, now)
     }
 
-    fn gone(&mut self, tasks: &[TaskId], n: u32, now: u64) -> Vec<String> {
+    pub(super) fn gone(&mut self, tasks: &[TaskId], n: u32, now: u64) -> Vec<String> {
         tasks.iter().flat_map(|task| self.send(Event::TaskGone { task: *task, attempt: attempt(n) }, now)).collect()
     }
 
-    fn point(&mut self, id: u64, now: u64) -> Vec<String> {
+    pub(super) fn point(&mut self, id: u64, now: u64) -> Vec<String> {
         self.send(Event::RestorePoint(Some(CheckpointId(id))), now)
     }
 }

@@ -42,6 +42,14 @@ pub(crate) trait Head: Send {
         Steps::default()
     }
 
+    /// No more is to be read: what is there comes to its end, without having ended. Sources only.
+    fn drain(&mut self) {}
+
+    /// True where the end that was sent was not that of the data.
+    fn has_drained(&self) -> bool {
+        false
+    }
+
     /// The coordinator gave a checkpoint up.
     fn aborted(&mut self, id: CheckpointId) -> Steps;
 

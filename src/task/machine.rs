@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::head::{Advance, Head};
 use super::pieces::Pieces;
 use super::questions::Questions;
+use super::standstill::Standstill;
 use crate::channel::{self, LaneReceiver};
 use crate::checkpoint::Notifications;
 use crate::config::LINGER;
@@ -37,6 +38,10 @@ pub(crate) enum Command {
     Worked(OpId, Result<(), BoxError>),
     /// Answer this, between two pieces of work.
     Ask(Question),
+    /// Read no more, and come to the end as at the end of the data: to sources.
+    Drain,
+    /// Stand still no more.
+    GoOn,
     /// Everything is committed: end.
     Release,
     /// End at once, whatever is under way.
@@ -106,6 +111,7 @@ pub(crate) struct TaskParts {
     pub(crate) clock: Arc<dyn Clock>,
     /// The checkpoint it was restored from.
     pub(crate) restored: Option<CheckpointId>,
+    pub(crate) standstill: Standstill,
     /// The longest step of any task of the job.
     pub(crate) longest_step: Longest,
     /// Takes reports to the supervisor.
@@ -122,6 +128,8 @@ pub(crate) struct Task {
     parts: TaskParts,
     cx: Cx,
     phase: Phase,
+    /// Behind a barrier that nothing may follow: neither records nor timers.
+    stands_still: bool,
     /// The chain holds something that it could not hand on.
     held: bool,
     /// Barriers to send on, once nothing is held.
@@ -152,6 +160,7 @@ impl Task {
             cx: Cx::hooked(&parts.hooks, &parts.uids),
             parts,
             phase: Phase::Running,
+            stands_still: false,
             held: false,
             steps: VecDeque::new(),
             notifications,
@@ -212,6 +221,9 @@ impl Task {
             self.take(step)?;
             return Ok(Progress::Ready);
         }
+        if self.stands_still {
+            return Ok(Progress::Idle(None));
+        }
         if self.fire_due()? == Flow::Full {
             return Ok(self.stopped());
         }
@@ -252,6 +264,8 @@ impl Task {
             }
             Command::Worked(operator, result) => self.worked(operator, result)?,
             Command::Ask(question) => self.questions.add(question),
+            Command::Drain => self.parts.head.drain(),
+            Command::GoOn => self.stands_still = false,
             Command::Release | Command::Cancel => self.phase = Phase::Over,
         }
         Ok(())
@@ -308,6 +322,7 @@ impl Task {
                 self.parts.head.view(&mut self.cx)?;
                 let view = self.view(id);
                 (self.parts.report)(Report::View(view));
+                self.stands_still = self.parts.standstill.is_behind(id);
             }
             Step::Abort(id, reason) => {
                 self.signal_marks(Signal::CancelBarrier(id))?;
@@ -339,7 +354,7 @@ impl Task {
             attempt: self.parts.attempt,
             checkpoint,
             watermark: self.parts.head.watermark(),
-            ended: self.phase == Phase::Parked,
+            ended: self.phase == Phase::Parked && !self.parts.head.has_drained(),
             parts: std::mem::take(&mut self.cx.parts),
         }
     }

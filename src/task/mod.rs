@@ -17,6 +17,7 @@ mod questions_tests;
 mod sourced;
 #[cfg(test)]
 mod sourced_tests;
+mod standstill;
 
 pub(crate) use gated::Gated;
 pub(crate) use head::Head;
@@ -25,3 +26,4 @@ pub(crate) use head::{Advance, in_order};
 pub(crate) use machine::{Command, Progress, Report, Task, TaskParts, TaskView};
 pub(crate) use pace::Rate;
 pub(crate) use sourced::{RejectPolicy, SPLITS_STATE, Sourced, SourcedParts, Split, SplitState};
+pub(crate) use standstill::Standstill;

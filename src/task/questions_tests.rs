@@ -118,6 +118,7 @@ impl Bench {
             batch: BATCH_RECORDS,
             clock,
             restored: None,
+            standstill: Default::default(),
             longest_step: Default::default(),
             report: Box::new(|_| {}),
             offload: Box::new(|_, _| unreachable!()),

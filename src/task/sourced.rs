@@ -101,6 +101,8 @@ pub(crate) struct Sourced<S: Source> {
     positions: Positions<S::Position>,
     /// By split: since when it has had nothing to read, time in which the chain was full left out.
     idle_since: Vec<Option<Moment>>,
+    /// Nothing is read any more, though the data has not ended: the split that is let go next.
+    drained: Option<usize>,
     ended: bool,
 }
 
@@ -130,6 +132,7 @@ impl<S: Source> Sourced<S> {
             pace,
             positions: Positions::default(),
             idle_since: vec![None; n],
+            drained: None,
             ended: false,
             parts,
         };
@@ -319,12 +322,24 @@ impl<S: Source> Sourced<S> {
         Ok(())
     }
 
+    /// Lets one split after another go: it takes no part in the watermark any more, and its position stays where it is.
+    fn let_go(&mut self, at: usize, now: Moment, cx: &mut Cx) -> Result<Advance, Halt> {
+        let Some(split) = self.parts.splits.get(at) else { return self.nothing(now, cx) };
+        self.drained = Some(at + 1);
+        if split.reader.is_some() {
+            let output = self.frontier.ended(at);
+            self.heed(output);
+        }
+        Ok(self.go_on(cx)?.unwrap_or(Advance::Moved))
+    }
+
     /// No split has anything: some watermark may have caught up all the same, or all splits have ended.
     fn nothing(&mut self, now: Moment, cx: &mut Cx) -> Result<Advance, Halt> {
         if let Some(advance) = self.go_on(cx)? {
             return Ok(advance);
         }
-        if self.ended || self.parts.splits.iter().any(|split| split.reader.is_some()) {
+        let reads = self.drained.is_none() && self.parts.splits.iter().any(|split| split.reader.is_some());
+        if self.ended || reads {
             return Ok(Advance::Nothing(self.next_idle(now)));
         }
         self.ended = true;
@@ -335,9 +350,10 @@ impl<S: Source> Sourced<S> {
 
 impl<S: Source> Head for Sourced<S> {
     fn advance(&mut self, limit: usize, now: Moment, waker: &Waker, cx: &mut Cx) -> Result<Advance, Halt> {
-        match self.go_on(cx)? {
-            Some(advance) => Ok(advance),
-            None => self.read(limit, now, waker, cx),
+        match (self.go_on(cx)?, self.drained) {
+            (Some(advance), _) => Ok(advance),
+            (None, None) => self.read(limit, now, waker, cx),
+            (None, Some(at)) => self.let_go(at, now, cx),
         }
     }
 
@@ -356,6 +372,16 @@ impl<S: Source> Head for Sourced<S> {
         let steps = self.alignment.trigger(id);
         self.triggered.push_back(steps);
         Steps::default()
+    }
+
+    fn drain(&mut self) {
+        if !self.ended && self.drained.is_none() {
+            self.drained = Some(0);
+        }
+    }
+
+    fn has_drained(&self) -> bool {
+        self.drained.is_some() && self.parts.splits.iter().any(|split| split.reader.is_some())
     }
 
     fn aborted(&mut self, id: CheckpointId) -> Steps {

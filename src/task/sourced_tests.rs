@@ -305,3 +305,27 @@ fn d11_a_source_restored_behind_its_end_says_the_last_watermark_again() {
     assert_eq!(play.run(0), "active wmax end");
     assert_eq!(play.run(1), "");
 }
+
+#[test]
+fn a34_a_source_that_drains_comes_to_its_end_and_its_splits_have_not_ended() {
+    let mut play = Play::new(&[Begin::New, Begin::New, Begin::Ended], Timestamp::NONE, usize::MAX);
+    play.feed(0, &[100]);
+    play.feed(1, &[50]);
+    assert!(!play.run(0).contains("end"));
+    play.feed(0, &[110]);
+    play.head.drain();
+    let words = play.run(1);
+    assert!(words.ends_with("wmax end") && !words.contains("110"), "nothing more is read: {words}");
+    assert!(play.head.has_drained());
+    play.head.drain();
+    assert_eq!(play.run(2), "", "it ends once");
+}
+
+#[test]
+fn a34_a_source_that_had_ended_has_not_drained() {
+    let mut play = Play::fresh(1);
+    play.end(0);
+    play.run(0);
+    play.head.drain();
+    assert_eq!((play.run(1).as_str(), play.head.has_drained()), ("", false));
+}

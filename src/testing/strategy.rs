@@ -83,6 +83,6 @@ fn store() -> impl Strategy<Value = PlannedFault> + Clone {
 }
 
 fn at() -> impl Strategy<Value = PlannedFault> + Clone {
-    (select(&CrashPoint::ALL[..]), 1..=CALLS / 3, select(&Calamity::ALL[..]))
+    (select(&CrashPoint::UNASKED[..]), 1..=CALLS / 3, select(&Calamity::ALL[..]))
         .prop_map(|(point, nth, calamity)| PlannedFault::At { point, nth, calamity })
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tidegate::stored::{ACCUMULATORS, StateWriter, StoredCheckpoint};
-use tidegate::{Checkpoints, Job, LineFile, LineFiles, Store, Timestamp, Tumbling, Watermarks, millis};
+use tidegate::{Checkpoints, Job, LineFile, LineFiles, Place, Store, Timestamp, Tumbling, Watermarks, millis};
 
 const RECORDS: u64 = 2000;
 
@@ -222,4 +222,32 @@ fn a_reader_that_goes_away_ends_it_silently() {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     }
+}
+
+#[test]
+fn savepoints_are_listed_and_shown_wherever_they_lie() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("numbers.txt"), (0..RECORDS).map(|n| format!("{n}\n")).collect::<String>()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let job = Job::new("job").store(Store::directory(dir.path().join("state")));
+        let lines = job.source("lines", LineFiles::at(dir.path().join("numbers.txt"))).max_rate(200.0);
+        let counts = lines.map(|line: String| line.len() as u64).key_by(|n| *n).count().uid("counts");
+        counts
+            .map(|(key, count): (u64, u64)| format!("{key},{count}"))
+            .sink("out", LineFile::exactly_once(dir.path().join("out")));
+        let running = job.start().await.unwrap();
+        running.savepoint(dir.path().join("taken")).await.unwrap();
+        running.stop_with_savepoint(Place::beside_checkpoints()).await.unwrap();
+    });
+    let moved = dir.path().join("moved");
+    fs::rename(dir.path().join("taken"), &moved).unwrap();
+    let listed = prints(0, &["ls"], &[&dir.path().join("state")]);
+    let row = listed.lines().find(|line| line.contains(" sp-2 ")).expect("the one beside the checkpoints");
+    assert!(row.contains(" savepoint ") && row.contains("complete"), "{listed}");
+    let found = lines(&prints(0, &["ls", "--json"], &[&dir.path().join("state")]));
+    assert_eq!((found[0]["savepoints"].as_u64(), found[1]["kind"].as_str()), (Some(1), Some("savepoint")));
+    let shown = lines(&prints(0, &["show", "--json", "--operator", "lines"], &[&moved]));
+    assert!(shown.iter().any(|entry| entry["state"] == "splits"), "{shown:?}");
+    prints(0, &["verify"], &[&moved]);
 }

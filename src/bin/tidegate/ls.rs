@@ -1,4 +1,4 @@
-//! `tidegate state ls`: the jobs of a store, and the checkpoints of each.
+//! `tidegate state ls`: the jobs of a store, and the checkpoints and savepoints of each.
 
 use std::io::Write;
 use std::path::Path;
@@ -33,26 +33,25 @@ pub(super) fn run(dir: &Path, as_json: bool, out: &mut dyn Write) -> Result<Foun
     } else {
         list_as_text(&jobs, now, out)?;
     }
-    let damaged = |job: &StoredJob| {
-        !job.faults.is_empty() || job.checkpoints.iter().any(|found| matches!(found.condition, Condition::Damaged(_)))
-    };
+    let damaged =
+        |job: &StoredJob| !job.faults.is_empty() || of(job).any(|found| matches!(found.condition, Condition::Damaged(_)));
     Ok(Found::any(jobs.iter().any(damaged)))
 }
 
 fn list_as_text(jobs: &[StoredJob], now: i64, out: &mut dyn Write) -> Result<(), Failure> {
     let mut table = Table::new(out, ["JOB", "CHECKPOINT", "KIND", "AGE", "SIZE", "ENTRIES", "CONDITION", "OPERATORS"]);
     for job in jobs {
-        if job.checkpoints.is_empty() {
+        if of(job).next().is_none() {
             let dash = || "-".to_owned();
             table.row([job.name.clone(), dash(), dash(), dash(), dash(), dash(), "no checkpoint yet".into(), dash()])?;
         }
-        for found in &job.checkpoints {
+        for found in of(job) {
             table.row(row(job, found, now))?;
         }
     }
     table.finish()?;
     for job in jobs {
-        let damage = job.checkpoints.iter().filter_map(|found| match &found.condition {
+        let damage = of(job).filter_map(|found| match &found.condition {
             Condition::Damaged(error) => Some(error),
             _ => None,
         });
@@ -61,6 +60,11 @@ fn list_as_text(jobs: &[StoredJob], now: i64, out: &mut dyn Write) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// What lies in a job's directory.
+fn of(job: &StoredJob) -> impl Iterator<Item = &ListedCheckpoint> {
+    job.checkpoints.iter().chain(&job.savepoints)
 }
 
 fn row(job: &StoredJob, found: &ListedCheckpoint, now: i64) -> [String; 8] {
@@ -76,7 +80,8 @@ fn row(job: &StoredJob, found: &ListedCheckpoint, now: i64) -> [String; 8] {
         "complete" if job.finished == Some(found.id) => "complete, final",
         condition => condition,
     };
-    [job.name.clone(), format!("chk-{}", found.id), kind, since, bytes(found.bytes), entries, condition.into(), operators]
+    let name = found.dir.rsplit('/').next().unwrap_or(&found.dir).to_owned();
+    [job.name.clone(), name, kind, since, bytes(found.bytes), entries, condition.into(), operators]
 }
 
 fn condition(found: &ListedCheckpoint) -> &'static str {
@@ -91,8 +96,11 @@ fn condition(found: &ListedCheckpoint) -> &'static str {
 fn list_as_json(job: &StoredJob, now: i64, out: &mut dyn Write) -> Result<(), Failure> {
     let faults: Vec<String> = job.faults.iter().map(ToString::to_string).collect();
     let finished = job.finished.map(|id| id.0);
-    json_line(out, &json!({"job": job.name, "checkpoints": job.checkpoints.len(), "finished": finished, "faults": faults}))?;
-    for found in &job.checkpoints {
+    json_line(
+        out,
+        &json!({"job": job.name, "checkpoints": job.checkpoints.len(), "savepoints": job.savepoints.len(), "finished": finished, "faults": faults}),
+    )?;
+    for found in of(job) {
         let mut line = json!({
             "job": job.name, "checkpoint": found.id.0, "dir": found.dir, "bytes": found.bytes, "condition": condition(found),
         });

@@ -229,3 +229,56 @@ fn f10_an_instance_that_is_missing_or_there_twice_makes_no_manifest() {
     assert!(assemble(&[0, 2]).is_err());
     assert!(assemble(&[0, 0]).is_err());
 }
+
+#[test]
+fn a_job_that_was_begun_from_a_savepoint_goes_on_from_nothing_older() {
+    let store = MemoryStore::new();
+    let job = open(&store);
+    complete(&job, 1);
+    job.write_finished(CheckpointId(1)).unwrap();
+    let savepoint = job.beside("sp-2");
+    let entry = savepoint.write_snapshot("job", &snapshot(2, 0, vec![keyed("count", 0..2)])).unwrap();
+    let kind = CheckpointKind::Savepoint;
+    let manifest = Manifest::assemble(job.record(), CheckpointNote { kind, ..note(2) }, vec![entry]).unwrap();
+    assert!(matches!(Found::open(savepoint.clone()), Err(Error::StateMismatch { .. })), "it has no manifest yet");
+    savepoint.write_manifest(&manifest).unwrap();
+    job.begin_from(&savepoint, CheckpointId(2), 5, true).unwrap();
+    let job = restarted(&store, job);
+    assert_eq!((job.latest().unwrap(), job.finished().unwrap()), (None, None), "both are of the past");
+    assert_eq!(job.list().unwrap(), [CheckpointId(1)], "which is still there");
+    let mark = job.origin().unwrap().unwrap();
+    let found = job.open_origin(&mark).unwrap();
+    assert!(mark.claimed && found.manifest().note.kind == kind);
+    let restored = found.load_operator(&Uid::new("counts"), Share { index: 0, parallelism: 1 }).unwrap().unwrap();
+    assert_eq!(numbers(&restored.states.states["count"].1.clone().into_blocks().unwrap()), [0, 7, 1, 7]);
+    complete(&job, 6);
+    assert_eq!(latest_id(&job), Some(6));
+    job.clean_incomplete(CheckpointId(9)).unwrap();
+    assert!(job.open_origin(&mark).is_ok(), "a complete one is not cleaned up");
+    savepoint.delete().unwrap();
+    let lost = job.open_origin(&mark).unwrap_err().to_string();
+    assert!(lost.contains("where no complete savepoint lies any more") && lost.contains("Restore::savepoint"), "{lost}");
+}
+
+#[test]
+fn what_is_left_of_a_savepoint_beside_the_checkpoints_is_cleaned_up() {
+    let store = MemoryStore::new();
+    let job = open(&store);
+    job.beside("sp-3").write_snapshot("job", &snapshot(3, 0, vec![keyed("count", 0..2)])).unwrap();
+    job.clean_incomplete(CheckpointId(3)).unwrap();
+    assert!(!job.beside("sp-3").is_empty().unwrap(), "it may be under way");
+    job.clean_incomplete(CheckpointId(4)).unwrap();
+    assert!(job.beside("sp-3").is_empty().unwrap());
+}
+
+#[test]
+fn a_store_whose_keys_lie_elsewhere_takes_no_savepoint_up() {
+    let (first, second) = (MemoryStore::new(), MemoryStore::new());
+    let like = open(&first).record().clone();
+    let options = JobOptions::default();
+    let taken = JobStore::open_first_like(Arc::new(second.clone()), "other", &options, Some(&like)).unwrap();
+    assert_eq!((taken.record().job.as_str(), taken.record().hash_seed), ("other", 1));
+    drop(open_with(&second, &JobOptions { max_parallelism: None, seed: Some(2) }).unwrap());
+    let error = JobStore::open_first_like(Arc::new(second), "job", &options, Some(&like)).unwrap_err();
+    assert!(matches!(error, Error::StateMismatch { .. }), "{error}");
+}

@@ -23,7 +23,7 @@ use crate::metrics::Longest;
 use crate::operator::{Answers, OpId, Work};
 use crate::plan::{Addresses, AttemptContext, Opener, OperatorMetrics, Plan, Surroundings, wire};
 use crate::snapshot::{CheckpointKind, CheckpointNote, JobOptions, JobStore, Manifest, MemoryStore, Share, TaskEntry};
-use crate::task::{Command, Progress, Report, Task, TaskView};
+use crate::task::{Command, Progress, Report, Standstill, Task, TaskView};
 use crate::time::{Clock, Moment, Timestamp};
 
 /// The name of the job that a harness plays.
@@ -106,6 +106,7 @@ impl Bench {
             pipes: Pipes::default(),
             guarantee: Guarantee::default(),
             restored,
+            standstill: Standstill::default(),
             hooks: hooks.clone(),
         };
         for opener in wire(&plan, &tasks, &context) {
