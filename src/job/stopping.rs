@@ -19,15 +19,15 @@ impl JobHandle {
     /// while this one runs on commits that part as well; what comes after is then put out by both.)
     ///
     /// ```
-    /// use tidegate::testing::Scripted;
+    /// use tidegate::testing::{RecordingSink, Scripted};
     /// use tidegate::{Job, Restore, Store};
     ///
     /// # async fn of(dir: &std::path::Path) -> tidegate::Result<()> {
+    /// let out = RecordingSink::new();
     /// let job = |store: &str| {
     ///     let job = Job::new("counts").store(Store::directory(dir.join(store)));
     ///     let numbers = job.source("numbers", Scripted::new([(0..100u64).collect()]).endless());
-    ///     let counts = numbers.key_by(|n| n % 7).count();
-    ///     counts.for_each("show", |count| println!("{count:?}"));
+    ///     numbers.key_by(|n| n % 7).count().sink("out", out.clone());
     ///     job
     /// };
     /// let running = job("state").start().await?;
