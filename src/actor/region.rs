@@ -22,10 +22,9 @@ use super::presence::Presence;
 use super::restore::{Origin, RestorePoint, Wanted};
 use super::root::{Common, RootMsg};
 use super::shell::Shell;
-use crate::checkpoint::{self, Member, Refusal};
+use crate::checkpoint::{self, Member};
 use crate::error::{BoxError, Error, Result, panic_text};
 use crate::executor::{Driver, Ending, drive};
-use crate::gate::AbortReason;
 use crate::hook::{Control, CrashPoint, Role, Who};
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId, Uid};
 use crate::operator::{OpId, Question, Work};
@@ -250,7 +249,7 @@ impl RegionState {
                 post(&keeper, KeeperMsg::Persist(Box::new(Part { view, uids, presence, region })));
             }
             Report::Declined(id, reason) => {
-                let refusal = refusal(reason);
+                let refusal = reason.into();
                 post(&coordinator, CoordinatorMsg::Event(checkpoint::Event::Decline { task, attempt, id, refusal }));
             }
             Report::Ended => {
@@ -361,13 +360,6 @@ impl RegionState {
             entrant.committed = Some(id);
         }
         self.release();
-    }
-}
-
-fn refusal(reason: AbortReason) -> Refusal {
-    match reason {
-        AbortReason::Newer(id) => Refusal::Newer(id),
-        AbortReason::Cancelled | AbortReason::Notified => Refusal::Cancelled,
     }
 }
 

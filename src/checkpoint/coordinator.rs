@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checkpoint::failures::Failures;
 use crate::checkpoint::ids::Ids;
-use crate::checkpoint::leaving::Leave;
+use crate::checkpoint::leaving::{Leave, Phase};
 use crate::checkpoint::members::Members;
 use crate::checkpoint::pending::Pending;
 use crate::checkpoint::reasons::{Reason, Refusal};
@@ -23,20 +23,6 @@ use crate::checkpoint::words::{AckAnswer, Action, Event, Purpose, Start, Written
 use crate::config::Checkpoints;
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId};
 use crate::time::Moment;
-
-/// How far the job is from its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    Open,
-    /// The job is to end with a savepoint: nothing but savepoints is begun.
-    Leaving(Leave),
-    /// That savepoint is complete; nothing is ever restored again.
-    Left,
-    /// The final checkpoint is complete; nothing is left to be kept.
-    Final(CheckpointId),
-    /// The job stops.
-    Stopping,
-}
 
 /// The machine. `E` is what a task's ack carries.
 #[derive(Debug)]

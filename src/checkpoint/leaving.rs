@@ -1,17 +1,31 @@
 //! Savepoints, and how a job ends with one.
 //!
-//! Always: a savepoint is remembered only so that its files are left alone. From the moment when that was asked for nothing but savepoints is begun; behind the savepoint's barrier nothing is read. Once
-//! the savepoint is complete, and not before, tasks may commit it and go, and no region gets a restore point any more: what the
-//! savepoint holds may be committed. Where it fails, the job carries on: tasks read on that stood still, and tasks that had drained begin
+//! Always: a savepoint is remembered only so that its files are left alone. From the moment when such an end was asked for nothing but
+//! savepoints is begun; behind the savepoint's barrier nothing is read. Once the savepoint is complete, and not before, tasks may
+//! commit it and go, and no region gets a restore point any more: what the savepoint holds may be committed. Where it fails, the job carries on: tasks read on that stood still, and tasks that had drained begin
 //! again where they were. Part of the coordinator's machine.
 
-use crate::checkpoint::coordinator::{Coordinator, Phase};
+use crate::checkpoint::coordinator::Coordinator;
 use crate::checkpoint::pending::Pending;
 use crate::checkpoint::reasons::Reason;
 use crate::checkpoint::words::{Action, Purpose};
 use crate::config::SAVEPOINTS_REMEMBERED;
 use crate::ids::CheckpointId;
 use crate::time::Moment;
+
+/// How far the job is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// The job is to end with a savepoint: nothing but savepoints is begun.
+    Leaving(Leave),
+    /// That savepoint is complete; nothing is ever restored again.
+    Left,
+    /// The final checkpoint is complete; nothing is left to be kept.
+    Final(CheckpointId),
+    /// The job stops.
+    Stopping,
+}
 
 /// How far the savepoint is with which a job ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::gate::AbortReason;
 use crate::ids::{CheckpointId, RegionId, TaskId};
 
 /// Why a task does not deliver its part of a checkpoint.
@@ -13,6 +14,15 @@ pub(crate) enum Refusal {
     Newer(CheckpointId),
     /// Its snapshot could not be taken or written.
     Snapshot(String),
+}
+
+impl From<AbortReason> for Refusal {
+    fn from(reason: AbortReason) -> Self {
+        match reason {
+            AbortReason::Newer(id) => Refusal::Newer(id),
+            AbortReason::Cancelled | AbortReason::Notified => Refusal::Cancelled,
+        }
+    }
 }
 
 impl fmt::Display for Refusal {
