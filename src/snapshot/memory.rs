@@ -222,6 +222,11 @@ impl StoreBackend for MemoryStore {
         Ok(size)
     }
 
+    fn get(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        self.may_fail(CallKind::Read, "read", path)?;
+        Ok(self.images().live.get(path).map(|bytes| bytes.to_vec()))
+    }
+
     fn size(&self, path: &str) -> Result<Option<u64>> {
         self.may_fail(CallKind::Read, "read", path)?;
         Ok(self.images().live.get(path).map(|bytes| bytes.len() as u64))

@@ -70,6 +70,16 @@ impl StoreBackend for SimStore {
         Ok(size)
     }
 
+    fn swap(&self, path: &str, expected: Option<&[u8]>, content: &[u8]) -> Result<bool> {
+        self.step(DiskCall::Put, path)?;
+        self.inner.swap(path, expected, content)
+    }
+
+    fn get(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        self.step(DiskCall::Read, path)?;
+        self.inner.get(path)
+    }
+
     fn size(&self, path: &str) -> Result<Option<u64>> {
         self.step(DiskCall::Read, path)?;
         self.inner.size(path)
