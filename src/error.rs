@@ -247,6 +247,14 @@ impl Error {
         }
     }
 
+    /// The same of a store, for what had partly been done before it failed: nobody knows whether that has an effect.
+    pub(crate) fn maybe_done(self) -> Self {
+        match self {
+            Error::Store { action, path, cause, .. } => Error::Store { action, path, cause, maybe_done: true },
+            error => error,
+        }
+    }
+
     /// Whether it would come again at every restart: stored state that is damaged or does not fit the flow, and what a user has marked
     /// as [`Fatal`].
     pub(crate) fn is_for_good(&self) -> bool {

@@ -175,7 +175,7 @@ impl fmt::Display for JobEvent {
             JobEvent::RegionRestored { region, attempt, checkpoint, from } => {
                 write!(f, "region {region} begins attempt {attempt} ")?;
                 match (checkpoint, from) {
-                    (Some(id), RestoredFrom::Memory) => write!(f, "from checkpoint {id}, out of memory"),
+                    (Some(id), RestoredFrom::Memory) => write!(f, "from checkpoint {id}, which is still in memory"),
                     (Some(id), _) => write!(f, "from checkpoint {id}, out of its files"),
                     (None, _) => f.write_str("anew: there is no complete checkpoint"),
                 }

@@ -39,6 +39,13 @@ pub(crate) enum KeeperMsg {
         id: CheckpointId,
         entries: Vec<TaskEntry>,
     },
+    /// Make a complete savepoint the one that the job ends with, after a pause: it may be so already.
+    MarkLater {
+        id: CheckpointId,
+    },
+    Mark {
+        id: CheckpointId,
+    },
     /// Find out whether a manifest is there; until it is known.
     ResolveManifest {
         id: CheckpointId,
@@ -117,12 +124,8 @@ impl Actor for Keeper {
         let common = state.keeper.common.clone();
         enter(&common.hooks, Role::Keeper).await?;
         match message {
-            KeeperMsg::ResolveLater { id } => {
-                tokio::spawn(async move {
-                    tokio::time::sleep(RESOLVE_PAUSE).await;
-                    post(&myself, KeeperMsg::ResolveManifest { id });
-                });
-            }
+            KeeperMsg::ResolveLater { id } => later(myself, KeeperMsg::ResolveManifest { id }),
+            KeeperMsg::MarkLater { id } => later(myself, KeeperMsg::Mark { id }),
             KeeperMsg::SavepointBegins { id, target } => state.begin(id, target),
             message => {
                 let (keeper, target) = (state.keeper.clone(), state.target_of(&message));
@@ -131,6 +134,14 @@ impl Actor for Keeper {
         }
         Ok(())
     }
+}
+
+/// Sends a message after a pause.
+fn later(to: ActorRef<KeeperMsg>, message: KeeperMsg) {
+    tokio::spawn(async move {
+        tokio::time::sleep(RESOLVE_PAUSE).await;
+        post(&to, message);
+    });
 }
 
 impl KeeperState {
@@ -146,7 +157,7 @@ impl KeeperState {
         let id = match message {
             KeeperMsg::Persist(part) => part.view.checkpoint,
             KeeperMsg::Discard(entry) => entry.checkpoint,
-            KeeperMsg::WriteManifest { id, .. } | KeeperMsg::Delete(id) => *id,
+            KeeperMsg::WriteManifest { id, .. } | KeeperMsg::Mark { id } | KeeperMsg::Delete(id) => *id,
             _ => return None,
         };
         self.targets.get(&id).cloned()
@@ -158,7 +169,8 @@ impl KeeperArgs {
         match message {
             KeeperMsg::Persist(part) => self.persist(*part, target),
             KeeperMsg::ReserveIds => self.reserve(),
-            KeeperMsg::WriteManifest { id, entries } => self.write_manifest(id, entries, target),
+            KeeperMsg::WriteManifest { id, entries } => self.write_manifest(id, entries, target, myself),
+            KeeperMsg::Mark { id } => target.into_iter().for_each(|target| self.mark(id, &target, true, myself)),
             KeeperMsg::ResolveManifest { id } | KeeperMsg::ResolveLater { id } => self.resolve(id, myself),
             KeeperMsg::Discard(entry) => self.discard(&entry, target),
             KeeperMsg::Delete(id) => {
@@ -177,7 +189,7 @@ impl KeeperArgs {
                 self.delete_all();
                 post(&self.root, RootMsg::Tidied);
             }
-            KeeperMsg::SavepointBegins { .. } => {}
+            KeeperMsg::SavepointBegins { .. } | KeeperMsg::MarkLater { .. } => {}
         }
     }
 
@@ -278,17 +290,41 @@ impl KeeperArgs {
         });
     }
 
-    fn write_manifest(&self, id: CheckpointId, entries: Vec<TaskEntry>, target: Option<Target>) {
-        let written = match &target {
-            Some(target) => guarded(|| self.publish_savepoint(id, entries, target)),
-            None => guarded(|| self.publish(id, entries)),
+    fn write_manifest(&self, id: CheckpointId, entries: Vec<TaskEntry>, target: Option<Target>, myself: &ActorRef<KeeperMsg>) {
+        let Some(target) = target else {
+            let written = guarded(|| self.publish(id, entries));
+            match &written {
+                Ok(()) => self.common.views.completed(id),
+                Err(_) => self.common.views.given_up(id),
+            }
+            return self.written(id, written);
         };
-        self.give_way(&written);
-        match &written {
-            _ if target.is_some() => {}
-            Ok(()) => self.common.views.completed(id),
-            Err(_) => self.common.views.given_up(id),
+        match guarded(|| self.publish_savepoint(id, entries, &target)) {
+            Ok(()) => self.mark(id, &target, false, myself),
+            failed => self.written(id, failed),
         }
+    }
+
+    /// A savepoint is complete; it may be the one that the job ends with. Where nobody knows whether the next start goes on from it, the
+    /// job neither carries on nor ends before it does: what would be begun again now takes back what the savepoint has prepared.
+    fn mark(&self, id: CheckpointId, target: &Target, in_doubt: bool, myself: &ActorRef<KeeperMsg>) {
+        match guarded(|| savepoints::mark(&self.common, id, target)) {
+            Err(Error::Store { maybe_done, cause, .. }) if maybe_done || in_doubt => {
+                tracing::warn!(savepoint = %id, cause, "it is still not known whether the job's next start goes on from it");
+                post(myself, KeeperMsg::MarkLater { id });
+            }
+            // The next start may go on from it all the same, so it stays.
+            Err(error @ Error::Fenced { .. }) => {
+                let text = chain_text(&error);
+                post(&self.root, RootMsg::Fenced(error));
+                self.tell(Event::Manifest { id, written: Written::Unknown(text) });
+            }
+            marked => self.written(id, marked),
+        }
+    }
+
+    fn written(&self, id: CheckpointId, written: Result<()>) {
+        self.give_way(&written);
         let written = match written {
             Ok(()) => Written::Published,
             Err(error @ Error::Store { maybe_done: true, .. }) => Written::Unknown(chain_text(&error)),

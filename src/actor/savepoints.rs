@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::root::Common;
 use crate::checkpoint::Purpose;
 use crate::error::{Error, Result};
-use crate::ids::TaskId;
+use crate::ids::{CheckpointId, TaskId};
 use crate::plan::reached_from;
 use crate::snapshot::{CheckpointNote, Folder, JobStore, Manifest, Place, TaskEntry};
 use crate::time::Timestamp;
@@ -22,7 +22,7 @@ pub(crate) struct Target {
 
 /// Looks whether a savepoint can be written there.
 pub(super) fn look(place: &Place, own: Option<&JobStore>) -> Result<()> {
-    let Some(folder) = place.fixed()? else { return place.folder(own, crate::ids::CheckpointId(0)).map(drop) };
+    let Some(folder) = place.fixed()? else { return place.folder(own, CheckpointId(0)).map(drop) };
     if folder.is_empty()? {
         return Ok(());
     }
@@ -40,9 +40,17 @@ pub(super) fn publish(common: &Common, note: CheckpointNote, mut entries: Vec<Ta
         let open = reached_from(&common.plan, read_on);
         entries.iter_mut().filter(|entry| open.contains(&entry.task)).for_each(reopen);
     }
-    target.folder.write_manifest(&Manifest::assemble(&common.record, note, entries)?)?;
+    target.folder.write_manifest(&Manifest::assemble(&common.record, note, entries)?)
+}
+
+/// Makes a complete savepoint with which the job ends the point that its next start goes on from.
+///
+/// # Errors
+/// [`Error::Store`]: where it says `maybe_done` the next start may go on from there, so nothing may be undone before this has succeeded;
+/// [`Error::Fenced`].
+pub(super) fn mark(common: &Common, id: CheckpointId, target: &Target) -> Result<()> {
     match (target.purpose, &common.store) {
-        (Purpose::Stop { .. }, Some(store)) => store.begin_from(&target.folder, note.checkpoint, note.checkpoint.0, false),
+        (Purpose::Stop { .. }, Some(store)) => store.end_with(&target.folder, id),
         _ => Ok(()),
     }
 }

@@ -95,20 +95,19 @@ impl JobStore {
         let id = manifest.id();
         self.folder(id).write_manifest(manifest)?;
         match self.name_latest(id) {
-            // Its manifest is there, so it may be found.
-            Err(Error::Store { action, path, cause, .. }) => Err(Error::Store { action, path, cause, maybe_done: true }),
             Err(Error::Fenced { path }) => {
                 if let Err(error) = self.delete_checkpoint(id) {
                     tracing::debug!(%error, "what a fenced process wrote stays until the job's next start");
                 }
                 Err(Error::Fenced { path })
             }
-            named => named,
+            // Its manifest is there, so it may be found.
+            named => named.map_err(Error::maybe_done),
         }
     }
 
     /// Makes the head name a checkpoint as the latest, unless it names a newer one.
-    fn name_latest(&self, id: CheckpointId) -> Result<()> {
+    pub(super) fn name_latest(&self, id: CheckpointId) -> Result<()> {
         self.head.change(|head| head.latest = head.latest.max(Some(id))).map(drop)
     }
 
@@ -166,7 +165,11 @@ impl JobStore {
     }
 
     /// Deletes a checkpoint. Its manifest goes first, so that what an interruption leaves is no checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] where a newer process start may go on from it; [`Error::Store`].
     pub(crate) fn delete_checkpoint(&self, id: CheckpointId) -> Result<()> {
+        self.head.may_delete(id)?;
         if self.head.document().latest == Some(id) {
             let older = self.list()?.into_iter().rfind(|other| *other < id);
             self.head.change(|head| head.latest = older)?;

@@ -38,6 +38,10 @@ impl Folder {
         &*self.store
     }
 
+    pub(super) fn shared_store(&self) -> Arc<dyn StoreBackend> {
+        self.store.clone()
+    }
+
     /// The store's path of a file in it.
     pub(super) fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.dir)

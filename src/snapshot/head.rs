@@ -92,6 +92,17 @@ impl Head {
         }
     }
 
+    /// Looks whether this process may delete a checkpoint. One that was taken over may delete only what its successor does not go on
+    /// from: a checkpoint that this process has written, and not named, may have become the latest one of the next.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] where it may not; [`Error::Store`].
+    pub(super) fn may_delete(&self, id: CheckpointId) -> Result<()> {
+        let found = look(&*self.store, &self.job)?.document;
+        let unused = found.latest < Some(id);
+        if unused || found.epoch == self.document().epoch { Ok(()) } else { Err(self.fenced()) }
+    }
+
     /// Looks whether the epoch of this process is still the latest.
     ///
     /// # Errors

@@ -244,7 +244,7 @@ impl JobStore {
 
     /// Reserves checkpoint ids, above every one ever reserved. What is not used of them is a gap, which is normal.
     pub(crate) fn reserve_ids(&self) -> Result<Range<u64>> {
-        let there = self.highest_directory()?;
+        let there = self.highest_directory()?.max(self.past()?);
         let head = self.head.change(|head| head.reserved = head.reserved.max(there) + RESERVED_IDS)?;
         let end = head.reserved + 1;
         Ok(end - RESERVED_IDS..end)

@@ -30,6 +30,14 @@ enum Lies {
     Elsewhere(String),
 }
 
+impl Lies {
+    fn shown(&self) -> &str {
+        match self {
+            Lies::Beside(place) | Lies::Directory(place) | Lies::Elsewhere(place) => place,
+        }
+    }
+}
+
 /// The file `origin`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OriginMark {
@@ -56,6 +64,17 @@ impl JobStore {
         self.confirm_epoch()?;
         let origin = OriginMark { checkpoint, lies: self.lies(folder), above, claimed };
         write_sealed(&*self.store, ORIGIN_FORMAT, &self.path(ORIGIN), Put::Replace, &origin)
+    }
+
+    /// Notes that the job ends with a savepoint, and goes on from it. Once this returns, and only then, it may be committed: no newer
+    /// process start goes on from anything else, as it would have to change the head that it has read before.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] where a newer process start has taken the job over; [`Error::Store`]: where it says `maybe_done`, the mark
+    /// may be there, and writing it once more does no harm.
+    pub(crate) fn end_with(&self, folder: &Folder, savepoint: CheckpointId) -> Result<()> {
+        self.begin_from(folder, savepoint, savepoint.0, false)?;
+        self.head.change(|head| head.reserved += 1).map(drop).map_err(Error::maybe_done)
     }
 
     /// The same for a checkpoint of its own.
@@ -95,13 +114,8 @@ impl JobStore {
     /// [`Error::StateMismatch`] where it does not lie there any more, or only the user can name its store; [`Error::Corrupt`];
     /// [`Error::Store`].
     pub(crate) fn open_origin(&self, origin: &OriginMark) -> Result<Found> {
-        let folder = match &origin.lies {
-            Lies::Beside(name) => self.beside(name),
-            Lies::Directory(path) => Place::directory(path).folder(None, origin.checkpoint)?,
-            Lies::Elsewhere(shown) => {
-                return Err(origin.lost(format!("'{shown}', in a store that only its user can name")));
-            }
-        };
+        let elsewhere = || origin.lost(format!("'{}', in a store that only its user can name", origin.lies.shown()));
+        let folder = origin.folder(|name| self.beside(name))?.ok_or_else(elsewhere)?;
         let located = folder.located();
         let found = Found::open(folder).map_err(|error| match error {
             Error::StateMismatch { .. } => {
@@ -117,6 +131,23 @@ impl JobStore {
 }
 
 impl OriginMark {
+    /// The savepoint's number.
+    pub(crate) fn checkpoint(&self) -> CheckpointId {
+        self.checkpoint
+    }
+
+    /// The savepoint's directory; `None` where only the user can name its store.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFlow`] where there is no such place.
+    pub(super) fn folder(&self, beside: impl FnOnce(&str) -> Folder) -> Result<Option<Folder>> {
+        match &self.lies {
+            Lies::Beside(name) => Ok(Some(beside(name))),
+            Lies::Directory(path) => Place::directory(path).folder(None, self.checkpoint).map(Some),
+            Lies::Elsewhere(_) => Ok(None),
+        }
+    }
+
     fn lost(&self, place: String) -> Error {
         Error::StateMismatch {
             problem: format!(

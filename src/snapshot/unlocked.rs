@@ -10,8 +10,8 @@ use super::checkpoints::{
     MANIFEST, check_owner, check_size, directories, directory_name, lost, manifest_in, parse_directory, usable_below,
 };
 use super::file::{FileEntry, Section};
-use super::folder::parse_savepoint;
-use super::head::head_of;
+use super::folder::{Folder, parse_savepoint};
+use super::head::{HeadDocument, head_of};
 use super::job_files::{FINISHED_FORMAT, Finished, JOB_FORMAT, JobRecord, read_sealed};
 use super::manifest::Manifest;
 use super::origin::{ORIGIN, ORIGIN_FORMAT, OriginMark};
@@ -110,7 +110,9 @@ impl JobDir {
     /// format; [`Error::Store`].
     pub(crate) fn latest(&self) -> Result<Option<FoundDir>> {
         let head = head_of(&*self.store, &self.dir)?.unwrap_or_default();
-        let (past, latest) = (self.past()?, self.checkpoints()?.into_iter().rfind(|found| found.complete));
+        let past = self.past()?;
+        let latest =
+            self.checkpoints()?.into_iter().rfind(|found| found.complete && found.id.0 > past && self.counts(found, &head));
         match head.latest.filter(|id| id.0 > past) {
             Some(id) if latest.as_ref().is_none_or(|latest| latest.id < id) => {
                 let manifest = self.store.locate(&format!("{}/{}/{MANIFEST}", self.dir, directory_name(id)));
@@ -119,6 +121,26 @@ impl JobDir {
             }
             _ => Ok(latest),
         }
+    }
+
+    /// Whether a complete checkpoint is the job's: what was written in an older epoch and never named is left of a process that was
+    /// taken over. One that can't be read counts, so that it is heard of.
+    fn counts(&self, found: &FoundDir, head: &HeadDocument) -> bool {
+        let written_now =
+            || manifest_in(&*self.store, &found.dir).map_or(true, |read| read.is_none_or(|of| of.note.epoch == head.epoch));
+        Some(found.id) <= head.latest || written_now()
+    }
+
+    /// The savepoint that the job's next start goes on from, where it has no newer checkpoint of its own; `None` also where only the
+    /// user can name the store in which it lies.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::StateMismatch`] for a newer format, [`Error::Store`].
+    pub(crate) fn begins_from(&self) -> Result<Option<CheckpointDir>> {
+        let origin: Option<OriginMark> = read_sealed(&*self.store, ORIGIN_FORMAT, &format!("{}/{ORIGIN}", self.dir))?;
+        let folder = origin
+            .and_then(|origin| origin.folder(|name| Folder::new(self.store.clone(), format!("{}/{name}", self.dir))).transpose());
+        folder.transpose()?.map(|folder| CheckpointDir::open(folder.shared_store(), folder.dir())).transpose()
     }
 
     /// The directories of its checkpoints, oldest first.

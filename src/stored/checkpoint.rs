@@ -59,14 +59,18 @@ impl StoredCheckpoint {
         CheckpointDir::open(store.backend.clone(), dir).map(|dir| StoredCheckpoint { dir })
     }
 
-    /// Opens a job's latest complete checkpoint; `None` where there is none.
+    /// Opens a job's latest complete checkpoint; where it has none since it was begun from a savepoint, or stopped with one, that
+    /// savepoint. It is what the job's next start goes on from. `None` where there is neither.
     ///
     /// # Errors
     /// Those of [`StoredCheckpoint::open`]; [`Error::Corrupt`](crate::Error::Corrupt) also where the latest one is missing: it names
     /// the older ones that are usable.
     pub fn latest(store: &Store, job: &str) -> Result<Option<Self>> {
-        let latest = JobDir::new(store.backend.clone(), job).latest()?;
-        latest.map(|latest| StoredCheckpoint::open(store, &latest.dir)).transpose()
+        let job = JobDir::new(store.backend.clone(), job);
+        match job.latest()? {
+            Some(latest) => StoredCheckpoint::open(store, &latest.dir).map(Some),
+            None => Ok(job.begins_from()?.map(|dir| StoredCheckpoint { dir })),
+        }
     }
 
     /// Its number.

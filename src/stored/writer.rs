@@ -121,12 +121,17 @@ impl StateWriter {
     /// [`Error::StateMismatch`] where another maximum parallelism was fixed before; [`Error::Corrupt`]; [`Error::Store`].
     pub fn seed(store: &Store, job: &str, max_parallelism: Option<u16>) -> Result<Self> {
         let files = JobStore::open(store.backend.clone(), job, &JobOptions { max_parallelism, seed: None })?;
-        match files.list()?.last() {
-            Some(id) => Err(refused(
+        match (files.list()?.last(), files.origin()?) {
+            (Some(id), _) => Err(refused(
                 format!("the job '{job}' has checkpoint {id}, whose state a new beginning would lose"),
                 "change what it has with StateWriter::repair, or seed a job of another name or in another store",
             )),
-            None => StateWriter::new(files, None),
+            (None, Some(begun)) => Err(refused(
+                format!("the job '{job}' goes on from savepoint {}, whose state a new beginning would lose", begun.checkpoint()),
+                "let the job run until it has a checkpoint, and change that with StateWriter::repair; or seed a job of another name, or in \
+                 another store",
+            )),
+            (None, None) => StateWriter::new(files, None),
         }
     }
 

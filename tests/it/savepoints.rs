@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 
 use proptest::test_runner::{Config, TestRunner};
-use tidegate::stored::{CheckpointKind, StoredCheckpoint, Wanted, job as stored_job};
+use tidegate::stored::{CheckpointKind, StateWriter, StoredCheckpoint, Wanted, job as stored_job};
 use tidegate::testing::{
     Calamity, CrashPoint, DiskCall, DiskFault, End, Fault, FaultPlan, PlannedFault, RecordingSink, Run, Scripted, Simulation,
     SinkCall,
@@ -522,6 +522,108 @@ fn a34_a35_stopped_at_any_moment_under_any_fault_and_started_again_the_output_is
     });
     survived.unwrap();
     assert!(stops.get() > cases / 3, "only {} of {cases} jobs were stopped", stops.get());
+}
+
+#[test]
+fn p15_where_nobody_knows_whether_the_next_start_goes_on_from_the_savepoint_nothing_is_begun_again() {
+    for drain in [false, true] {
+        for fault in [DiskFault::Unsynced, DiskFault::MaybeDone] {
+            // The head is written when the job begins, for its numbers, and for its checkpoint before.
+            for (part, nth) in [("job/origin", 1), ("job/head", 4)] {
+                // Were the job to carry on, it would die before its next checkpoint.
+                let death = PlannedFault::at(CrashPoint::BeforeTrigger, 3, Calamity::Death);
+                let sim = Simulation::new(20).faults(FaultPlan::new().and(death));
+                let (outs, seen) = (Outs::of(&sim), Fault::error_at(nth));
+                sim.disk().plan(DiskCall::Put, part, fault, &seen);
+                let (_, answer) = asked(&sim, describe(&sim, numbers(N), &outs), move |job| async move {
+                    tokio::time::sleep(millis(MIDST / 2)).await;
+                    job.checkpoint().await.unwrap();
+                    tokio::time::sleep(millis(MIDST / 2)).await;
+                    let stopped =
+                        if drain { job.drain_with_savepoint(beside()).await } else { job.stop_with_savepoint(beside()).await };
+                    drop(job.checkpoint().await);
+                    stopped
+                });
+                assert!(seen.fired() && matches!(answer, Some(Ok(_))), "{part}, {fault:?}, drain: {drain}: {answer:?}");
+                // The death may strike there as well.
+                let next = || sim.run(describe(&sim, numbers(N), &outs));
+                finished(&Some(next()).filter(|run| !matches!(run.end, End::Died)).unwrap_or_else(next));
+                assert_eq!(outs.counts.sorted(), untouched(N).0, "{part}, {fault:?}, drain: {drain}");
+                outs.sound();
+            }
+        }
+    }
+}
+
+#[test]
+fn a36_a_start_from_a_chosen_point_that_dies_at_any_step_is_gone_on_with_by_a_plain_one() {
+    type From = fn(&Simulation, CheckpointId) -> Restore;
+    let points: [From; 3] = [
+        |_, latest| Restore::checkpoint(latest),
+        |sim, savepoint| Restore::savepoint(Place::in_store(&sim.disk().store(), format!("job/sp-{savepoint}"))),
+        |sim, savepoint| Restore::savepoint(Place::in_store(&sim.disk().store(), format!("job/sp-{savepoint}"))).claim(),
+    ];
+    let expected = untouched(SOME);
+    for (kind, from) in points.into_iter().enumerate() {
+        let mut died = 0;
+        for step in (1..400).step_by(9) {
+            let sim = Simulation::new(step);
+            let outs = Outs::of(&sim);
+            let job = || describe(&sim, numbers(SOME), &outs).checkpoints(Checkpoints::every(millis(7)).retain(3));
+            let manual = describe(&sim, numbers(SOME).endless(), &outs).checkpoints(Checkpoints::manual().retain(3));
+            // A latest checkpoint, or a savepoint behind it, with which nothing else is committed than what it allows.
+            let (_, point) = asked(&sim, manual, move |job| async move {
+                let mut latest = CheckpointId(0);
+                for _ in 0..3 {
+                    latest = loop {
+                        tokio::time::sleep(millis(4)).await;
+                        // Refused until all tasks run.
+                        if let Ok(id) = job.checkpoint().await {
+                            break id;
+                        }
+                    };
+                }
+                if kind == 0 {
+                    drop(job.cancel().await);
+                    latest
+                } else {
+                    job.stop_with_savepoint(beside()).await.unwrap().id
+                }
+            });
+            let point = point.unwrap();
+            let run = sim.run_until(step, job().restore_from(from(&sim, point)));
+            died += u32::from(matches!(run.end, End::Died));
+            let again = sim.run_until(step * 2, job());
+            assert!(!matches!(again.end, End::Failed(_)), "{kind}, {step}: {again}");
+            finished(&sim.run(job()));
+            assert_eq!(outs.sorted(), expected, "{kind}, {step}");
+            outs.sound();
+            let listed = stored_job(&sim.disk().store(), "job").unwrap().unwrap();
+            assert!(listed.faults.is_empty(), "{:?}", listed.faults);
+        }
+        assert!(died > 8, "{kind}: {died}");
+    }
+}
+
+#[test]
+fn what_lies_in_the_store_of_a_job_that_was_stopped_with_a_savepoint_is_that_savepoint() {
+    let sim = Simulation::new(21);
+    let (out, store) = (sim.sink(), sim.disk().store());
+    let (_, savepoint) = asked(&sim, count(&sim, numbers(N), &out), |job| async move {
+        tokio::time::sleep(millis(MIDST)).await;
+        job.checkpoint().await.unwrap();
+        job.stop_with_savepoint(beside()).await.unwrap().id
+    });
+    let latest = StoredCheckpoint::latest(&store, "job").unwrap().unwrap();
+    assert_eq!((latest.id(), latest.kind()), (savepoint.unwrap(), CheckpointKind::Savepoint));
+    let repaired = StateWriter::repair(&store, "job", None).map(drop);
+    assert!(matches!(repaired, Err(Error::StateRefused { .. })), "{repaired:?}");
+    // Without any checkpoint it is not to be begun with nothing either.
+    let sim = Simulation::new(22);
+    stopped(&sim, count(&sim, numbers(N), &out), MIDST, false).1.unwrap().unwrap();
+    let seeded = StateWriter::seed(&sim.disk().store(), "job", None).map(drop);
+    let Err(Error::StateRefused { problem, .. }) = seeded else { panic!("{seeded:?}") };
+    assert!(problem.contains("goes on from savepoint 1"), "{problem}");
 }
 
 #[tokio::test]

@@ -119,3 +119,50 @@ fn a_writer_beside_the_job_leaves_the_latest_checkpoint_what_it_is() {
     open(&store).begin_epoch_beside().unwrap();
     assert!(open(&store).latest().is_err(), "it is still missed");
 }
+
+#[test]
+fn a8_a_process_that_was_taken_over_deletes_nothing_that_the_next_one_goes_on_from() {
+    let store = MemoryStore::new();
+    let zombie = start(&store);
+    complete(&zombie, 1);
+    // Between its manifest and the head the next process starts, finds it, and goes on from it.
+    let second = of_epoch(&zombie, 2, 1);
+    zombie.folder(CheckpointId(2)).write_manifest(&second).unwrap();
+    let job = start_beside(&store);
+    assert_eq!(latest_id(&job), Some(2));
+    assert!(matches!(zombie.name_latest(CheckpointId(2)), Err(Error::Fenced { .. })));
+    for id in [1, 2] {
+        assert!(matches!(zombie.delete_checkpoint(CheckpointId(id)), Err(Error::Fenced { .. })), "{id}");
+    }
+    assert_eq!(job.list().unwrap(), [CheckpointId(1), CheckpointId(2)]);
+    assert_eq!(latest_id(&open_again(&store, job)), Some(2));
+    // What nobody goes on from it may take away itself.
+    let late = of_epoch(&zombie, 3, 1);
+    assert!(matches!(zombie.write_manifest(&late), Err(Error::Fenced { .. })));
+    assert!(!store.files().iter().any(|file| file.contains("chk-3")), "{:?}", store.files());
+}
+
+/// The next process, which only looks.
+fn open_again(store: &MemoryStore, job: JobStore) -> JobStore {
+    drop(job);
+    store.crash();
+    open(store)
+}
+
+#[test]
+fn a34_a_savepoint_to_end_with_is_not_committed_by_a_process_that_was_taken_over() {
+    let store = MemoryStore::new();
+    let zombie = start(&store);
+    complete(&zombie, 1);
+    let savepoint = zombie.beside("sp-2");
+    // The next process has read the head, and begins once the savepoint may be committed.
+    store.crash();
+    let late = open(&store);
+    let latest = late.latest().unwrap().map(|latest| latest.id());
+    zombie.end_with(&savepoint, CheckpointId(2)).unwrap();
+    assert!(matches!(late.begin_epoch(latest), Err(Error::Fenced { .. })), "it goes on from a checkpoint that is of the past");
+    drop(late);
+    let job = start_beside(&store);
+    assert!(matches!(zombie.end_with(&savepoint, CheckpointId(3)), Err(Error::Fenced { .. })));
+    assert_eq!((job.past().unwrap(), latest_id(&job)), (2, None));
+}
