@@ -367,7 +367,7 @@ impl World {
                 Action::FinishTasks { .. } | Action::ReportRestart { .. } => {}
                 Action::Over(outcome) => {
                     self.over += 1;
-                    let stuck = matches!(outcome, Outcome::Failed(Error::Engine(_)));
+                    let stuck = matches!(outcome, Outcome::Failed(Error::Stuck { .. }));
                     assert!(self.alive.is_empty() || stuck);
                 }
             }
