@@ -308,16 +308,16 @@ impl KeeperArgs {
     /// A savepoint is complete; it may be the one that the job ends with. Where nobody knows whether the next start goes on from it, the
     /// job neither carries on nor ends before it does: what would be begun again now takes back what the savepoint has prepared.
     fn mark(&self, id: CheckpointId, target: &Target, in_doubt: bool, myself: &ActorRef<KeeperMsg>) {
-        match guarded(|| savepoints::mark(&self.common, id, target)) {
+        let marked = guarded(|| savepoints::mark(&self.common, id, target));
+        self.give_way(&marked);
+        match marked {
             Err(Error::Store { maybe_done, cause, .. }) if maybe_done || in_doubt => {
                 tracing::warn!(savepoint = %id, cause, "it is still not known whether the job's next start goes on from it");
                 post(myself, KeeperMsg::MarkLater { id });
             }
             // The next start may go on from it all the same, so it stays.
             Err(error @ Error::Fenced { .. }) => {
-                let text = chain_text(&error);
-                post(&self.root, RootMsg::Fenced(error));
-                self.tell(Event::Manifest { id, written: Written::Unknown(text) });
+                self.tell(Event::Manifest { id, written: Written::Unknown(chain_text(&error)) });
             }
             marked => self.written(id, marked),
         }

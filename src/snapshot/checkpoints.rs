@@ -1,8 +1,9 @@
 //! The checkpoints of a job in its store: `chk-<n>/` with one file for each task, and the manifest last.
 //!
-//! Always: a directory without a manifest is no checkpoint; the head names the latest one before anyone hears that it is complete; a snapshot's name carries its attempt, so that a late write of an old
-//! attempt touches no other's file; a manifest is never overwritten by another one, and is the first file to go when a checkpoint is deleted.
-//! A write whose outcome is unknown deletes nothing. Blocking calls.
+//! Always: a directory without a manifest is no checkpoint; the head names the latest one before anyone hears that it is complete; a
+//! snapshot's name carries its attempt, so that a late write of an old attempt touches no other's file; a manifest is never overwritten
+//! by another one, and is the first file to go when a checkpoint is deleted. A write whose outcome is unknown deletes nothing. Blocking
+//! calls.
 
 use std::path::Path;
 use std::sync::Arc;

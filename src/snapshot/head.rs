@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::job_files::refuse_lost;
+use super::job_files::{read_sealed, refuse_lost};
 use super::sealed::{seal, unseal};
 use super::store::StoreBackend;
 use crate::error::{Error, Result};
@@ -99,8 +99,7 @@ impl Head {
     /// [`Error::Fenced`] where it may not; [`Error::Store`].
     pub(super) fn may_delete(&self, id: CheckpointId) -> Result<()> {
         let found = look(&*self.store, &self.job)?.document;
-        let unused = found.latest < Some(id);
-        if unused || found.epoch == self.document().epoch { Ok(()) } else { Err(self.fenced()) }
+        if found.latest < Some(id) { Ok(()) } else { self.is_ours(&found) }
     }
 
     /// Looks whether the epoch of this process is still the latest.
@@ -108,8 +107,11 @@ impl Head {
     /// # Errors
     /// [`Error::Fenced`] where it is not; [`Error::Store`].
     pub(super) fn confirm(&self) -> Result<()> {
-        let found = look(&*self.store, &self.job)?;
-        if found.document.epoch == self.document().epoch { Ok(()) } else { Err(self.fenced()) }
+        self.is_ours(&look(&*self.store, &self.job)?.document)
+    }
+
+    fn is_ours(&self, found: &HeadDocument) -> Result<()> {
+        if found.epoch == self.document().epoch { Ok(()) } else { Err(self.fenced()) }
     }
 
     fn swap(&self, seen: &mut Seen, document: HeadDocument) -> Result<bool> {
@@ -144,6 +146,5 @@ fn look(store: &dyn StoreBackend, job: &str) -> Result<Seen> {
 
 /// What the head of a job says, for whoever only looks; `None` where it is not there.
 pub(super) fn head_of(store: &dyn StoreBackend, job: &str) -> Result<Option<HeadDocument>> {
-    let path = path_of(job);
-    store.get(&path)?.map(|bytes| unseal(HEAD_FORMAT, &store.locate(&path), &bytes)).transpose()
+    read_sealed(store, HEAD_FORMAT, &path_of(job))
 }

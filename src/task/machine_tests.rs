@@ -8,7 +8,7 @@ use std::task::Waker;
 use super::head::{Advance, Head};
 use super::machine::{Command, Progress, Task, TaskParts};
 use super::standstill::Standstill;
-use crate::channel::{Bell, lane};
+use crate::channel::{Bell, LaneReceiver, lane};
 use crate::config::BATCH_RECORDS;
 use crate::gate::{Alignment, Steps};
 use crate::ids::{Attempt, CheckpointId, TaskId};
@@ -84,12 +84,9 @@ impl Head for Endless {
     }
 }
 
-#[test]
-fn a34_behind_the_barrier_of_a_stop_nothing_is_read_until_the_job_goes_on() {
-    let (commands, lane) = lane(Bell::default());
-    let (read, standstill) = (Arc::new(AtomicU64::new(0)), Standstill::default());
-    let head = Endless { alignment: Alignment::new(0), triggered: VecDeque::new(), read: read.clone() };
-    let mut task = Task::new(TaskParts {
+/// A task with this head, which reports to nobody.
+fn task(head: impl Head + 'static, lane: LaneReceiver<Command>, standstill: Standstill) -> Task {
+    Task::new(TaskParts {
         id: TaskId { chain: 0, index: 0 },
         attempt: Attempt { epoch: 1, n: 0 },
         head: Box::new(head),
@@ -97,13 +94,21 @@ fn a34_behind_the_barrier_of_a_stop_nothing_is_read_until_the_job_goes_on() {
         batch: BATCH_RECORDS,
         clock: Arc::new(SystemClock::new()),
         restored: None,
-        standstill: standstill.clone(),
+        standstill,
         longest_step: Default::default(),
         report: Box::new(|_| {}),
         offload: Box::new(|_, _| unreachable!()),
         uids: [].into(),
         hooks: Default::default(),
-    });
+    })
+}
+
+#[test]
+fn a34_behind_the_barrier_of_a_stop_nothing_is_read_until_the_job_goes_on() {
+    let (commands, lane) = lane(Bell::default());
+    let (read, standstill) = (Arc::new(AtomicU64::new(0)), Standstill::default());
+    let head = Endless { alignment: Alignment::new(0), triggered: VecDeque::new(), read: read.clone() };
+    let mut task = task(head, lane, standstill.clone());
     let mut steps = |n: usize| (0..n).map(|_| task.step(Waker::noop()).unwrap()).last().unwrap();
     commands.send(Command::Trigger(CheckpointId(1)));
     assert_eq!(steps(10), Progress::Ready, "another checkpoint");
@@ -123,21 +128,7 @@ fn a34_behind_the_barrier_of_a_stop_nothing_is_read_until_the_job_goes_on() {
 fn a_parked_task_whose_neighbour_is_gone_has_nothing_to_do_until_it_is_told() {
     let (commands, lane) = lane(Bell::default());
     let head = Ended { alignment: Alignment::new(0), said: false, triggered: VecDeque::new() };
-    let mut task = Task::new(TaskParts {
-        id: TaskId { chain: 0, index: 0 },
-        attempt: Attempt { epoch: 1, n: 0 },
-        head: Box::new(head),
-        lane,
-        batch: BATCH_RECORDS,
-        clock: Arc::new(SystemClock::new()),
-        restored: None,
-        standstill: Default::default(),
-        longest_step: Default::default(),
-        report: Box::new(|_| {}),
-        offload: Box::new(|_, _| unreachable!()),
-        uids: [].into(),
-        hooks: Default::default(),
-    });
+    let mut task = task(head, lane, Standstill::default());
     let mut step = || task.step(Waker::noop()).unwrap();
     while step() != Progress::Idle(None) {}
     commands.send(Command::Trigger(CheckpointId(1)));
