@@ -1,11 +1,42 @@
-//! Walking over MessagePack objects without knowing their types, so that lists of items can be divided between tasks.
+//! Walking over MessagePack objects without knowing their types, so that lists of items can be divided between tasks, and values
+//! changed within what surrounds them.
 //!
 //! Always: no recursion, no allocation, and no step beyond the input, whatever the bytes.
 
 use super::Reader;
 use crate::error::BoxError;
 
+/// The header of an array or a map, without the objects that it contains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head<'a> {
+    /// Its bytes.
+    pub(crate) bytes: &'a [u8],
+    /// Whether it is a map's.
+    pub(crate) is_map: bool,
+    /// How many items an array contains, or entries a map.
+    pub(crate) len: u64,
+}
+
 impl<'a> Reader<'a> {
+    /// Passes over the header of the next object, an array or a map, so that the objects within are the next ones.
+    ///
+    /// # Errors
+    /// Where the next object is neither, or the bytes end early. The reader then stands where it stood.
+    pub(crate) fn enter(&mut self) -> Result<Head<'a>, BoxError> {
+        let (size, children) = measure(self.rest)?;
+        let is_map = match self.rest.first() {
+            Some(0x80..=0x8f | 0xde | 0xdf) => true,
+            Some(0x90..=0x9f | 0xdc | 0xdd) => false,
+            _ => return Err("it is neither an array nor a map".into()),
+        };
+        let (bytes, rest) = self.rest.split_at_checked(size).ok_or_else(ends_early)?;
+        if children > rest.len() as u64 {
+            return Err(ends_early());
+        }
+        self.rest = rest;
+        Ok(Head { bytes, is_map, len: if is_map { children / 2 } else { children } })
+    }
+
     /// Passes over the next object, and returns its bytes.
     ///
     /// # Errors
@@ -111,6 +142,28 @@ mod tests {
             let mut reader = Reader::new(&bytes[..length]);
             assert!(reader.skip().is_err());
             assert_eq!(reader.remaining(), length);
+        }
+    }
+
+    #[test]
+    fn a_list_or_a_map_is_entered_whatever_its_size_and_nothing_else_is() {
+        for len in [0, 3, 15, 16, 70_000usize] {
+            let (mut list, mut map) = (Vec::new(), Vec::new());
+            encode(&vec![7u8; len], &mut list).unwrap();
+            encode(&(0..len).map(|n| (n.to_string(), n)).collect::<BTreeMap<_, _>>(), &mut map).unwrap();
+            for (bytes, is_map) in [(list, false), (map, true)] {
+                let mut reader = Reader::new(&bytes);
+                let head = reader.enter().unwrap();
+                assert_eq!((head.is_map, head.len), (is_map, len as u64));
+                assert_eq!([head.bytes, reader.rest()].concat(), bytes);
+                (0..len * (1 + usize::from(is_map))).for_each(|_| drop(reader.skip().unwrap()));
+                assert!(reader.is_empty());
+            }
+        }
+        for bytes in [&[][..], &[7], &[0xa1, b'x'], &[0xc4, 1, 1], &[0xdc, 0], &[0xdd, 255, 255, 255, 255, 1], &[0x82, 1, 1]] {
+            let mut reader = Reader::new(bytes);
+            assert!(reader.enter().is_err(), "{bytes:?}");
+            assert_eq!(reader.rest(), bytes);
         }
     }
 

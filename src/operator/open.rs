@@ -11,7 +11,7 @@ use crate::error::{BoxError, Error, Result};
 use crate::ids::{Attempt, CheckpointId};
 use crate::key::Key;
 use crate::state::{
-    Aggregate, AggregatingState, KeyedState, ListState, MapState, ReducingState, Stored, Ttl, ValueState, Versions,
+    Aggregate, AggregatingState, KeyedState, ListState, MapState, ReducingState, StateKind, Stored, Ttl, ValueState, Versions,
 };
 
 /// Which instance of an operator it is.
@@ -56,7 +56,7 @@ impl<'a, K: Key> OpenContext<'a, K> {
     /// # Errors
     /// Those of [`OpenContext::value`], and where what was stored is in a version that is not known, or cannot be made into the newest.
     pub fn value_versioned<V: Stored>(&mut self, name: &str, versions: Versions<V>) -> Result<ValueState<V>> {
-        self.states.register(name, None).in_version_of(&versions)?.value()
+        self.states.register(name, None).in_version_of(StateKind::Value, &versions)?.value()
     }
 
     /// Registers the state `name`, a list of elements of type `T` for each key, and reads what the last checkpoint kept of it.
@@ -67,12 +67,30 @@ impl<'a, K: Key> OpenContext<'a, K> {
         self.states.register(name, None).list()
     }
 
+    /// Registers the state `name`, a list for each key, whose elements were of other types in earlier versions, and makes those that the
+    /// last checkpoint kept of the earlier ones, one by one. See [`Versions`].
+    ///
+    /// # Errors
+    /// Those of [`OpenContext::value_versioned`].
+    pub fn list_versioned<T: Stored>(&mut self, name: &str, versions: Versions<T>) -> Result<ListState<T>> {
+        self.states.register(name, None).in_version_of(StateKind::KeyedList, &versions)?.list()
+    }
+
     /// Registers the state `name`, a map from `UK` to `UV` for each key, and reads what the last checkpoint kept of it.
     ///
     /// # Errors
     /// Those of [`OpenContext::value`].
     pub fn map<UK: Key, UV: Stored>(&mut self, name: &str) -> Result<MapState<UK, UV>> {
         self.states.register(name, None).map()
+    }
+
+    /// Registers the state `name`, a map for each key, whose values were of other types in earlier versions, and makes those that the
+    /// last checkpoint kept of the earlier ones, one by one. See [`Versions`]. The keys of the map are of the same type in all versions.
+    ///
+    /// # Errors
+    /// Those of [`OpenContext::value_versioned`].
+    pub fn map_versioned<UK: Key, UV: Stored>(&mut self, name: &str, versions: Versions<UV>) -> Result<MapState<UK, UV>> {
+        self.states.register(name, None).in_version_of(StateKind::Map, &versions)?.map()
     }
 
     /// Registers the state `name`, what the values of each key reduce to, and reads what the last checkpoint kept of it. The
@@ -84,12 +102,40 @@ impl<'a, K: Key> OpenContext<'a, K> {
         self.states.register(name, None).reducing(Box::new(reduce))
     }
 
+    /// Registers the state `name`, what the values of each key reduce to, which was of other types in earlier versions, and makes what
+    /// the last checkpoint kept of the earlier ones. See [`Versions`].
+    ///
+    /// # Errors
+    /// Those of [`OpenContext::value_versioned`].
+    pub fn reducing_versioned<T: Stored>(
+        &mut self,
+        name: &str,
+        versions: Versions<T>,
+        reduce: impl Fn(&T, T) -> T + Send + 'static,
+    ) -> Result<ReducingState<T>> {
+        self.states.register(name, None).in_version_of(StateKind::Reducing, &versions)?.reducing(Box::new(reduce))
+    }
+
     /// Registers the state `name`, the accumulator of each key, and reads what the last checkpoint kept of it.
     ///
     /// # Errors
     /// Those of [`OpenContext::reducing`].
     pub fn aggregating<A: Aggregate>(&mut self, name: &str, aggregate: A) -> Result<AggregatingState<A>> {
         self.states.register(name, None).aggregating(aggregate)
+    }
+
+    /// Registers the state `name`, the accumulator of each key, which was of other types in earlier versions, and makes those that the
+    /// last checkpoint kept of the earlier ones. See [`Versions`].
+    ///
+    /// # Errors
+    /// Those of [`OpenContext::value_versioned`].
+    pub fn aggregating_versioned<A: Aggregate>(
+        &mut self,
+        name: &str,
+        versions: Versions<A::Acc>,
+        aggregate: A,
+    ) -> Result<AggregatingState<A>> {
+        self.states.register(name, None).in_version_of(StateKind::Aggregating, &versions)?.aggregating(aggregate)
     }
 
     /// What is registered with this expires: see [`Ttl`].

@@ -8,7 +8,7 @@ use std::fmt;
 use crate::error::Result;
 use crate::key::Key;
 use crate::state::{
-    Aggregate, AggregatingState, KeyedState, ListState, MapState, ReducingState, Stored, Ttl, ValueState, Versions,
+    Aggregate, AggregatingState, KeyedState, ListState, MapState, ReducingState, StateKind, Stored, Ttl, ValueState, Versions,
 };
 
 /// Registers states whose content expires: what [`OpenContext::with_ttl`](crate::OpenContext::with_ttl) gives. The handles are used
@@ -42,7 +42,7 @@ impl<K: Key> ExpiringStates<'_, K> {
     /// # Errors
     /// Those of [`OpenContext::value_versioned`](crate::OpenContext::value_versioned), and where the time to live is too short.
     pub fn value_versioned<V: Stored>(self, name: &str, versions: Versions<V>) -> Result<ValueState<V>> {
-        self.states.register(name, Some(self.ttl)).in_version_of(&versions)?.value()
+        self.states.register(name, Some(self.ttl)).in_version_of(StateKind::Value, &versions)?.value()
     }
 
     /// Registers the state `name`, a list of elements of type `T` for each key. Each element expires by itself.
@@ -53,12 +53,28 @@ impl<K: Key> ExpiringStates<'_, K> {
         self.states.register(name, Some(self.ttl)).list()
     }
 
+    /// Registers the state `name` as [`OpenContext::list_versioned`](crate::OpenContext::list_versioned) does. Each element keeps its time when it is made into a newer version.
+    ///
+    /// # Errors
+    /// Those of [`OpenContext::list_versioned`](crate::OpenContext::list_versioned), and where the time to live is too short.
+    pub fn list_versioned<T: Stored>(self, name: &str, versions: Versions<T>) -> Result<ListState<T>> {
+        self.states.register(name, Some(self.ttl)).in_version_of(StateKind::KeyedList, &versions)?.list()
+    }
+
     /// Registers the state `name`, a map from `UK` to `UV` for each key. Each entry expires by itself.
     ///
     /// # Errors
     /// Those of [`OpenContext::map`](crate::OpenContext::map), and where the time to live is too short.
     pub fn map<UK: Key, UV: Stored>(self, name: &str) -> Result<MapState<UK, UV>> {
         self.states.register(name, Some(self.ttl)).map()
+    }
+
+    /// Registers the state `name` as [`OpenContext::map_versioned`](crate::OpenContext::map_versioned) does. Each entry keeps its time when its value is made into a newer version.
+    ///
+    /// # Errors
+    /// Those of [`OpenContext::map_versioned`](crate::OpenContext::map_versioned), and where the time to live is too short.
+    pub fn map_versioned<UK: Key, UV: Stored>(self, name: &str, versions: Versions<UV>) -> Result<MapState<UK, UV>> {
+        self.states.register(name, Some(self.ttl)).in_version_of(StateKind::Map, &versions)?.map()
     }
 
     /// Registers the state `name`, what the values of each key reduce to. Each value that is added renews it.
@@ -69,12 +85,38 @@ impl<K: Key> ExpiringStates<'_, K> {
         self.states.register(name, Some(self.ttl)).reducing(Box::new(reduce))
     }
 
+    /// Registers the state `name` as [`OpenContext::reducing_versioned`](crate::OpenContext::reducing_versioned) does. To be made into a newer version does not renew it.
+    ///
+    /// # Errors
+    /// Those of [`OpenContext::reducing_versioned`](crate::OpenContext::reducing_versioned), and where the time to live is too short.
+    pub fn reducing_versioned<T: Stored>(
+        self,
+        name: &str,
+        versions: Versions<T>,
+        reduce: impl Fn(&T, T) -> T + Send + 'static,
+    ) -> Result<ReducingState<T>> {
+        self.states.register(name, Some(self.ttl)).in_version_of(StateKind::Reducing, &versions)?.reducing(Box::new(reduce))
+    }
+
     /// Registers the state `name`, the accumulator of each key. Each record that is added renews it.
     ///
     /// # Errors
     /// Those of [`OpenContext::aggregating`](crate::OpenContext::aggregating), and where the time to live is too short.
     pub fn aggregating<A: Aggregate>(self, name: &str, aggregate: A) -> Result<AggregatingState<A>> {
         self.states.register(name, Some(self.ttl)).aggregating(aggregate)
+    }
+
+    /// Registers the state `name` as [`OpenContext::aggregating_versioned`](crate::OpenContext::aggregating_versioned) does. To be made into a newer version does not renew it.
+    ///
+    /// # Errors
+    /// Those of [`OpenContext::aggregating_versioned`](crate::OpenContext::aggregating_versioned), and where the time to live is too short.
+    pub fn aggregating_versioned<A: Aggregate>(
+        self,
+        name: &str,
+        versions: Versions<A::Acc>,
+        aggregate: A,
+    ) -> Result<AggregatingState<A>> {
+        self.states.register(name, Some(self.ttl)).in_version_of(StateKind::Aggregating, &versions)?.aggregating(aggregate)
     }
 }
 

@@ -5,15 +5,12 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use super::open::{Instance, OpenContext};
 use super::side::{Side, SideOutput, Sides};
 use crate::error::{BoxError, Result};
 use crate::ids::Attempt;
 use crate::key::Key;
-use crate::state::{BroadcastState, OperatorList, OperatorState, StateKind, UnkeyedStates};
+use crate::state::{BroadcastState, OperatorList, OperatorState, StateKind, Stored, UnkeyedStates, Versions};
 
 /// What the factory of an [`Operator`](crate::Operator) is handed: it registers the operator's lists, and opens its side outputs.
 ///
@@ -39,11 +36,18 @@ impl<'a> OperatorOpenContext<'a> {
     /// # Errors
     /// [`Error::StateMismatch`](crate::Error::StateMismatch) where the name is in use for another kind or type, or what was stored
     /// cannot be read as this one.
-    pub fn list_state<T>(&mut self, name: &str) -> Result<OperatorList<T>>
-    where
-        T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
-    {
-        self.states.list(name, StateKind::List)
+    pub fn list_state<T: Stored>(&mut self, name: &str) -> Result<OperatorList<T>> {
+        self.states.list(name, StateKind::List, None)
+    }
+
+    /// Registers the list `name`, whose items were of other types in earlier versions, and makes those that the last checkpoint kept of
+    /// the earlier ones, one by one. See [`Versions`].
+    ///
+    /// # Errors
+    /// Those of [`list_state`](OperatorOpenContext::list_state), and where what was stored is in a version that is not known, or cannot
+    /// be made into the newest.
+    pub fn list_state_versioned<T: Stored>(&mut self, name: &str, versions: Versions<T>) -> Result<OperatorList<T>> {
+        self.states.list(name, StateKind::List, Some(&versions))
     }
 
     /// Registers the union list `name` of items of type `T`, and reads what the last checkpoint kept of it. The same name with the
@@ -80,11 +84,17 @@ impl<'a> OperatorOpenContext<'a> {
     ///
     /// # Errors
     /// Those of [`list_state`](OperatorOpenContext::list_state).
-    pub fn union_list_state<T>(&mut self, name: &str) -> Result<OperatorList<T>>
-    where
-        T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
-    {
-        self.states.list(name, StateKind::UnionList)
+    pub fn union_list_state<T: Stored>(&mut self, name: &str) -> Result<OperatorList<T>> {
+        self.states.list(name, StateKind::UnionList, None)
+    }
+
+    /// Registers the union list `name`, whose items were of other types in earlier versions, and makes those that the last checkpoint
+    /// kept of the earlier ones, one by one. See [`Versions`].
+    ///
+    /// # Errors
+    /// Those of [`list_state_versioned`](OperatorOpenContext::list_state_versioned).
+    pub fn union_list_state_versioned<T: Stored>(&mut self, name: &str, versions: Versions<T>) -> Result<OperatorList<T>> {
+        self.states.list(name, StateKind::UnionList, Some(&versions))
     }
 
     /// The lists that were registered, with what the last checkpoint kept of them.
@@ -154,13 +164,24 @@ impl<'a, K: Key> BroadcastOpenContext<'a, K> {
     /// # Errors
     /// [`Error::StateMismatch`](crate::Error::StateMismatch) where the name is in use for another kind or type, or what was stored
     /// cannot be read as this one.
-    pub fn broadcast_state<UK, UV>(&mut self, name: &str) -> Result<BroadcastState<UK, UV>>
-    where
-        UK: Ord + Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
-        UV: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
-    {
+    pub fn broadcast_state<UK: Ord + Stored, UV: Stored>(&mut self, name: &str) -> Result<BroadcastState<UK, UV>> {
         self.keyed.refuse_registered(name)?;
-        self.states.broadcast(name)
+        self.states.broadcast(name, None)
+    }
+
+    /// Registers the broadcast state `name`, whose values were of other types in earlier versions, and makes those that the last
+    /// checkpoint kept of the earlier ones, one by one. See [`Versions`]. Its keys are of the same type in all versions.
+    ///
+    /// # Errors
+    /// Those of [`broadcast_state`](BroadcastOpenContext::broadcast_state), and where what was stored is in a version that is not known,
+    /// or cannot be made into the newest.
+    pub fn broadcast_state_versioned<UK: Ord + Stored, UV: Stored>(
+        &mut self,
+        name: &str,
+        versions: Versions<UV>,
+    ) -> Result<BroadcastState<UK, UV>> {
+        self.keyed.refuse_registered(name)?;
+        self.states.broadcast(name, Some(&versions))
     }
 
     /// Checks that no name is both the state of keys and a broadcast state.

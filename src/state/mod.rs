@@ -34,6 +34,7 @@ mod timers;
 mod ttl;
 mod unkeyed;
 mod unkeyed_view;
+mod values;
 mod versions;
 mod view;
 mod walk;

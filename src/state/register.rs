@@ -30,8 +30,8 @@ use super::ttl::{Lapse, Stamped, Ttl};
 use super::versions::Versions;
 use super::view::{Kept, StateDescriptor, StateKind, StateView};
 
-/// The schema version under which values are written.
-const VERSION: u32 = 1;
+/// The schema version under which values are written whose versions nobody has given.
+pub(super) const VERSION: u32 = 1;
 
 /// What a state can keep: any value that can be cloned and that serde can write and read.
 ///
@@ -78,14 +78,14 @@ impl<K: Key> KeyedState<K> {
 /// All of them read what a checkpoint kept, and fail with [`Error::StateMismatch`] where the name is in use with another kind or type,
 /// or what was stored cannot be read as this one. The same name with the same kind and type is the same state.
 impl<K: Key> Registering<'_, K> {
-    /// With values in the newest of these versions: what a checkpoint kept in an older one is rewritten first.
+    /// With values in the newest of these versions: what a checkpoint kept of this kind in an older one is rewritten first.
     ///
     /// # Errors
     /// [`Error::StateMismatch`] where that cannot be done.
-    pub(crate) fn in_version_of<V: Stored>(mut self, versions: &Versions<V>) -> Result<Self> {
+    pub(crate) fn in_version_of<V: Stored>(mut self, kind: StateKind, versions: &Versions<V>) -> Result<Self> {
         self.version = versions.newest();
         let stored = self.states.carried.get(self.name).map(|carried| carried.descriptor().clone());
-        if let Some(stored) = stored.filter(|stored| stored.kind == StateKind::Value && stored.version != self.version) {
+        if let Some(stored) = stored.filter(|stored| stored.kind == kind && stored.version != self.version) {
             let kept = self.states.carried.remove(self.name).map_or(Kept::NOTHING, Kept::View);
             let blocks = versions.upgrade(&stored, restore::blocks(self.name, kept)?)?;
             let upgraded = StateDescriptor { version: self.version, ..stored };

@@ -101,8 +101,8 @@ impl<K: DeserializeOwned> Keyed<'_, K> {
         for block in blocks {
             let group = self.group_of(&block)?;
             read(self.name, &block, |reader| {
-                let key = reader.next::<K>().map_err(|cause| misread::<K>("key", reader.rest(), &*cause))?;
-                let value = reader.next::<V>().map_err(|cause| misread::<V>("value", reader.rest(), &*cause))?;
+                let key = typed::<K>(reader, "key")?;
+                let value = typed::<V>(reader, "value")?;
                 let hash = (self.hasher)(&key);
                 match self.groups.of(hash) {
                     found if found == group => entry(hash, key, value),
@@ -131,7 +131,7 @@ impl<K: DeserializeOwned> Keyed<'_, K> {
 pub(crate) fn list<T: DeserializeOwned>(name: &str, blocks: Vec<Block>) -> Result<Vec<T>> {
     let mut items = Vec::with_capacity(blocks.iter().map(entries_at_most).sum());
     unkeyed(name, blocks, |reader| {
-        items.push(reader.next()?);
+        items.push(typed(reader, "item")?);
         Ok(())
     })?;
     Ok(items)
@@ -185,6 +185,11 @@ pub(super) fn rewritten(
     let mut bytes = Vec::with_capacity(block.bytes.len());
     read(name, &block, |reader| entry(reader, &mut bytes))?;
     Ok(Block { bytes, ..block })
+}
+
+/// The next object, which is an entry's key, value or item.
+pub(super) fn typed<T: DeserializeOwned>(reader: &mut Reader<'_>, what: &str) -> Result<T, BoxError> {
+    reader.next().map_err(|cause| misread::<T>(what, reader.rest(), &*cause))
 }
 
 /// What was stored, and what it should have been.

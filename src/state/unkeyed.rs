@@ -9,20 +9,17 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use crate::error::{Error, Result};
 
 use super::counted::is_count;
 use super::items::ListItems;
+use super::register::{Stored, VERSION};
+use super::restore;
 use super::sorted::BroadcastMap;
 use super::timers::TIMERS;
 use super::unkeyed_view::{BroadcastView, ItemsView, read_items, read_map};
+use super::versions::Versions;
 use super::view::{Kept, RestoredStates, StateDescriptor, StateKind, StateView};
-
-/// The schema version under which both kinds are written.
-const VERSION: u32 = 1;
 
 /// A handle to a list of an operator without keys. Small, and copied freely.
 pub struct OperatorList<T> {
@@ -88,49 +85,52 @@ impl UnkeyedStates {
         UnkeyedStates { keyed, ..self }
     }
 
-    /// Registers a list: of this instance's own items, or of those of all. The same name with the same type is the same state.
+    /// Registers a list: of this instance's own items, or of those of all. The same name with the same type is the same state. What a
+    /// checkpoint kept in an older one of these versions is rewritten first.
     ///
     /// # Errors
     /// [`Error::StateMismatch`] where the name is in use or reserved, or what was stored cannot be read as this one.
-    pub(crate) fn list<T>(&mut self, name: &str, kind: StateKind) -> Result<OperatorList<T>>
-    where
-        T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
-    {
-        let read = |descriptor: &StateDescriptor, kept| read_items::<T>(descriptor, kept);
-        let index = self.index(name, kind, read)?;
+    pub(crate) fn list<T: Stored>(
+        &mut self,
+        name: &str,
+        kind: StateKind,
+        versions: Option<&Versions<T>>,
+    ) -> Result<OperatorList<T>> {
+        let index = self.index(name, kind, versions, read_items::<T>)?;
         Ok(OperatorList { index, item: PhantomData })
     }
 
-    /// Registers a broadcast state. The same name with the same types is the same state.
+    /// Registers a broadcast state. The same name with the same types is the same state. What a checkpoint kept of its values in an older
+    /// one of these versions is rewritten first.
     ///
     /// # Errors
     /// [`Error::StateMismatch`] where the name is in use or reserved, or what was stored cannot be read as this one.
-    pub(crate) fn broadcast<K, V>(&mut self, name: &str) -> Result<BroadcastState<K, V>>
-    where
-        K: Ord + Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
-        V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
-    {
-        let read = |descriptor: &StateDescriptor, kept| read_map::<K, V>(descriptor, kept);
-        let index = self.index(name, StateKind::Broadcast, read)?;
+    pub(crate) fn broadcast<K: Ord + Stored, V: Stored>(
+        &mut self,
+        name: &str,
+        versions: Option<&Versions<V>>,
+    ) -> Result<BroadcastState<K, V>> {
+        let index = self.index(name, StateKind::Broadcast, versions, read_map::<K, V>)?;
         Ok(BroadcastState { index, entry: PhantomData })
     }
 
     /// Where the state is, after it was read if it is new.
-    fn index<C: Freezes>(
+    fn index<C: Freezes, V: Stored>(
         &mut self,
         name: &str,
         kind: StateKind,
+        versions: Option<&Versions<V>>,
         read: impl FnOnce(&StateDescriptor, Kept) -> Result<C>,
     ) -> Result<usize> {
         refuse_reserved(name)?;
+        let descriptor = StateDescriptor::new(name, kind, versions.map_or(VERSION, Versions::newest));
         if let Some(index) = self.states.iter().position(|state| state.descriptor().name == name) {
-            let same = self
-                .states
-                .get(index)
-                .is_some_and(|state| state.descriptor().kind == kind && (&**state as &dyn Any).is::<State<C>>());
-            return if same { Ok(index) } else { Err(registered_twice(name)) };
+            let same = |state: &Box<dyn Registered>| *state.descriptor() == descriptor && (&**state as &dyn Any).is::<State<C>>();
+            return if self.states.get(index).is_some_and(same) { Ok(index) } else { Err(registered_twice(name)) };
         }
-        let descriptor = StateDescriptor::new(name, kind, VERSION);
+        if let Some(versions) = versions {
+            self.upgrade(&descriptor, versions)?;
+        }
         let of_keys = self.keyed.iter().find(|stored| stored.name == name);
         let stored = self.unread.states.get(name).map(|(stored, _)| stored);
         of_keys.or(stored).map_or(Ok(()), |stored| stored.expect(&descriptor))?;
@@ -138,6 +138,16 @@ impl UnkeyedStates {
         let content = read(&descriptor, kept)?;
         self.states.push(Box::new(State { descriptor, content }));
         Ok(self.states.len() - 1)
+    }
+
+    /// Rewrites what was kept of a state of this kind in an older version.
+    fn upgrade<V: Stored>(&mut self, to: &StateDescriptor, versions: &Versions<V>) -> Result<()> {
+        let older = |(stored, _): &&mut (StateDescriptor, Kept)| stored.kind == to.kind && stored.version != to.version;
+        let Some((stored, kept)) = self.unread.states.get_mut(&to.name).filter(older) else { return Ok(()) };
+        let blocks = restore::blocks(&to.name, std::mem::replace(kept, Kept::NOTHING))?;
+        *kept = Kept::Blocks(versions.upgrade(stored, blocks)?);
+        stored.version = to.version;
+        Ok(())
     }
 
     /// Refuses to have a keyed state under a name that has one here.
@@ -214,11 +224,6 @@ impl fmt::Debug for UnkeyedStates {
     }
 }
 
-/// What an operator without keys can keep: any plain value that serde can write and read.
-trait Stored: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {}
-
-impl<T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static> Stored for T {}
-
 /// The content of a state, which can be frozen.
 trait Freezes: Send + 'static {
     fn view(&mut self, descriptor: &StateDescriptor) -> Arc<dyn StateView>;
@@ -265,7 +270,9 @@ fn foreign(handle: &dyn fmt::Debug) -> ! {
 
 fn registered_twice(name: &str) -> Error {
     Error::StateMismatch {
-        problem: format!("the operator registers the state '{name}' twice, as different kinds or types"),
+        problem: format!(
+            "the operator registers the state '{name}' twice, as different kinds or types, or in different versions"
+        ),
         advice: "give each of its states its own name, or copy the handle".into(),
     }
 }

@@ -151,9 +151,12 @@ where
     }
     let mut map = BroadcastMap::default();
     let blocks = restore::blocks(&descriptor.name, kept)?;
-    restore::unkeyed(&descriptor.name, blocks, |reader| match map.insert(reader.next()?, reader.next()?) {
-        None => Ok(()),
-        Some(_) => Err("its key was there before".into()),
+    restore::unkeyed(&descriptor.name, blocks, |reader| {
+        let key = restore::typed(reader, "key")?;
+        match map.insert(key, restore::typed(reader, "value")?) {
+            None => Ok(()),
+            Some(_) => Err("its key was there before".into()),
+        }
     })?;
     Ok(map)
 }

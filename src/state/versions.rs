@@ -13,6 +13,7 @@ use crate::error::{BoxError, Error, Result, chain_text};
 
 use super::register::Stored;
 use super::restore;
+use super::values;
 use super::view::{Block, StateDescriptor};
 
 /// Reads a value of an older version, and makes the newest of it.
@@ -53,6 +54,10 @@ type Path<V> = Arc<dyn Fn(&mut Reader<'_>) -> Result<V, BoxError> + Send + Sync>
 ///     Ok(ctx.value_versioned("account", versions)?)
 /// }
 /// ```
+///
+/// For a list these are the versions of its elements, for a map those of its values (the type of its keys never changes), for an
+/// aggregating state those of the accumulator, and for operator lists and broadcast states those of the items and the values: each is
+/// made anew by itself.
 ///
 /// What is to be changed next is one line more, and a copy of the struct as it was. Where no store has the first versions any more, they
 /// are left out with [`Versions::beginning_at`]. What was stored in a version that is newer, or older than all that are known, is
@@ -116,16 +121,13 @@ impl<V: Stored> Versions<V> {
         }
         let path = stored.version.checked_sub(self.oldest).and_then(|at| self.paths.get(at as usize));
         let path = path.ok_or_else(|| self.unknown(stored, &blocks))?;
-        let entry = |reader: &mut Reader<'_>, out: &mut Vec<u8>| {
-            out.extend_from_slice(reader.skip()?);
-            if stored.stamped {
-                out.extend_from_slice(stamp(reader)?);
-            }
+        let mut remake = |reader: &mut Reader<'_>, out: &mut Vec<u8>| {
             let at = Reader::new(reader.rest());
             let value = path(reader).map_err(|cause| self.not_made(stored.version, &at, &*cause))?;
             codec::encode(&value, out)
         };
-        blocks.into_iter().map(|block| restore::rewritten(&stored.name, block, entry)).collect()
+        let mut entry = |reader: &mut Reader<'_>, out: &mut Vec<u8>| values::remade(stored, reader, out, &mut remake);
+        blocks.into_iter().map(|block| restore::rewritten(&stored.name, block, &mut entry)).collect()
     }
 
     fn not_made(&self, version: u32, at: &Reader<'_>, cause: &(dyn std::error::Error + 'static)) -> BoxError {
@@ -135,7 +137,7 @@ impl<V: Stored> Versions<V> {
 
     fn unknown(&self, stored: &StateDescriptor, blocks: &[Block]) -> Error {
         let (oldest, newest) = (self.oldest, self.newest());
-        let shape = blocks.iter().find(|block| block.entries > 0).and_then(|block| value_of(block, stored.stamped));
+        let shape = blocks.iter().find(|block| block.entries > 0).and_then(|block| first_value(stored, block));
         let shape = shape.map_or_else(String::new, |shape| format!(", as {shape}"));
         let advice = if stored.version > newest {
             "run the version of the program that wrote it, or a later one, or give the state another name to begin with an empty one"
@@ -165,25 +167,15 @@ pub(super) fn wanted<V: serde::de::DeserializeOwned>() -> String {
     format!("{} ({})", type_name::<V>(), shape_of::<V>())
 }
 
-/// Passes over what stands before a value that has a time: the head of an array of two, and the time.
-fn stamp<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], BoxError> {
-    const ARRAY_OF_TWO: u8 = 0x92;
-    let rest = reader.rest();
-    let within = rest.strip_prefix(&[ARRAY_OF_TWO]).ok_or("it has no time, and should have one")?;
-    let mut behind = Reader::new(within);
-    let time = behind.skip()?.len();
-    *reader = Reader::new(behind.rest());
-    rest.get(..=time).ok_or_else(|| "its time ends early".into())
-}
-
 /// The outline of a block's first value.
-fn value_of(block: &Block, stamped: bool) -> Option<String> {
-    let mut reader = Reader::new(&block.bytes);
-    reader.skip().ok()?;
-    if stamped {
-        stamp(&mut reader).ok()?;
-    }
-    Some(outline(reader.rest()))
+fn first_value(stored: &StateDescriptor, block: &Block) -> Option<String> {
+    let (mut first, mut ignored) = (None, Vec::new());
+    let mut look = |reader: &mut Reader<'_>, _: &mut Vec<u8>| {
+        first.get_or_insert_with(|| outline(reader.rest()));
+        reader.skip().map(drop)
+    };
+    values::remade(stored, &mut Reader::new(&block.bytes), &mut ignored, &mut look).ok()?;
+    first
 }
 
 impl<V> fmt::Debug for Versions<V> {

@@ -85,8 +85,8 @@ pub fn blocks(bytes: &[u8]) {
     drop(read_list::<(String, u64)>(STATE, Some((described(STATE, StateKind::List), stored.clone().into()))));
     drop(restore_timers(stored.clone()));
     drop(restore_panes(stored.clone()));
-    drop(unkeyed(StateKind::UnionList, stored.clone()).list::<(String, u64)>(STATE, StateKind::UnionList));
-    drop(unkeyed(StateKind::Broadcast, stored.clone()).broadcast::<String, Option<u64>>(STATE));
+    drop(unkeyed(StateKind::UnionList, stored.clone()).list::<(String, u64)>(STATE, StateKind::UnionList, None));
+    drop(unkeyed(StateKind::Broadcast, stored.clone()).broadcast::<String, Option<u64>>(STATE, None));
     restore_kinds(&stored);
     for index in 0..3 {
         drop(deal_blocks(&stored, Share { index, parallelism: 3 }));

@@ -10,6 +10,7 @@ mod common;
 mod counts;
 mod crash;
 mod evolution;
+mod evolution_kinds;
 mod faults;
 mod flow;
 mod flows;

@@ -1,0 +1,143 @@
+//! Where the values of a state's entries are, by its kind: so that they can be made anew, and everything around them stays.
+//!
+//! Always: keys, times, lengths and the order of what a list or a map holds are copied as the bytes that they are. Plain functions,
+//! used where states are registered and where they are written by hand.
+
+use crate::codec::Reader;
+use crate::error::BoxError;
+
+use super::view::{StateDescriptor, StateKind};
+
+/// Reads a value, and writes what stands in its place.
+pub(super) type Remake<'a> = dyn FnMut(&mut Reader<'_>, &mut Vec<u8>) -> Result<(), BoxError> + 'a;
+
+/// Writes the next entry of a state anew, with each of its values as `remake` makes it: the value of a key, each element of a key's
+/// list, each value of a key's map, each item of a list.
+///
+/// # Errors
+/// Where the entry is not formed as those of the state are, or `remake` fails.
+pub(super) fn remade(
+    state: &StateDescriptor,
+    reader: &mut Reader<'_>,
+    out: &mut Vec<u8>,
+    remake: &mut Remake<'_>,
+) -> Result<(), BoxError> {
+    let mut value = |reader: &mut Reader<'_>, out: &mut Vec<u8>| {
+        if state.stamped {
+            out.extend_from_slice(time(reader)?);
+        }
+        remake(reader, out)
+    };
+    match state.kind {
+        StateKind::List | StateKind::UnionList => value(reader, out),
+        StateKind::Value | StateKind::Reducing | StateKind::Aggregating | StateKind::Broadcast => {
+            out.extend_from_slice(reader.skip()?);
+            value(reader, out)
+        }
+        StateKind::KeyedList => {
+            out.extend_from_slice(reader.skip()?);
+            let head = reader.enter()?;
+            out.extend_from_slice(head.bytes);
+            (0..head.len).try_for_each(|_| value(reader, out))
+        }
+        StateKind::Map => {
+            out.extend_from_slice(reader.skip()?);
+            let head = reader.enter()?;
+            out.extend_from_slice(head.bytes);
+            (0..head.len).try_for_each(|_| {
+                // A map whose keys are no strings is an array of pairs.
+                if !head.is_map {
+                    out.extend_from_slice(reader.enter()?.bytes);
+                }
+                out.extend_from_slice(reader.skip()?);
+                value(reader, out)
+            })
+        }
+        StateKind::Timers | StateKind::Window => Err("it holds no values of the program".into()),
+    }
+}
+
+/// Passes over what stands before a value that has a time: the head of an array of two, and the time.
+fn time<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], BoxError> {
+    let rest = reader.rest();
+    let mut within = Reader::new(rest);
+    let head = within.enter().ok().filter(|head| !head.is_map && head.len == 2);
+    head.ok_or("it has no time, and should have one")?;
+    within.skip()?;
+    let length = rest.len() - within.remaining();
+    *reader = within;
+    Ok(&rest[..length])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Serialize;
+
+    use super::*;
+    use crate::codec::encode;
+
+    fn bytes(objects: &[&dyn Fn(&mut Vec<u8>)]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        objects.iter().for_each(|object| object(&mut bytes));
+        bytes
+    }
+
+    fn object<T: Serialize>(value: T) -> impl Fn(&mut Vec<u8>) {
+        move |out| encode(&value, out).unwrap()
+    }
+
+    /// An entry in which each number is made into a text.
+    fn texts(kind: StateKind, stamped: bool, entry: &[u8]) -> Result<Vec<u8>, BoxError> {
+        let state = StateDescriptor { stamped, ..StateDescriptor::new("x", kind, 1) };
+        let (mut reader, mut out) = (Reader::new(entry), Vec::new());
+        remade(&state, &mut reader, &mut out, &mut |reader, out| encode(&reader.next::<u64>()?.to_string(), out))?;
+        assert!(reader.is_empty());
+        Ok(out)
+    }
+
+    #[test]
+    fn values_are_found_in_entries_of_each_kind() {
+        for kind in [StateKind::Value, StateKind::Reducing, StateKind::Aggregating, StateKind::Broadcast] {
+            assert_eq!(texts(kind, false, &bytes(&[&object(1), &object(2)])).unwrap(), bytes(&[&object(1), &object("2")]));
+        }
+        for kind in [StateKind::List, StateKind::UnionList] {
+            assert_eq!(texts(kind, false, &bytes(&[&object(2)])).unwrap(), bytes(&[&object("2")]));
+        }
+        let lists = [bytes(&[&object(1), &object([2, 3])]), bytes(&[&object(1), &object(["2", "3"])])];
+        assert_eq!(texts(StateKind::KeyedList, false, &lists[0]).unwrap(), lists[1]);
+        let maps = [
+            bytes(&[&object(1), &object(BTreeMap::from([("a", 2), ("b", 3)]))]),
+            bytes(&[&object(1), &object(BTreeMap::from([("a", "2"), ("b", "3")]))]),
+        ];
+        assert_eq!(texts(StateKind::Map, false, &maps[0]).unwrap(), maps[1]);
+        let pairs = [
+            bytes(&[&object(1), &object(BTreeMap::from([(7, 2), (8, 3)]))]),
+            bytes(&[&object(1), &object(BTreeMap::from([(7, "2"), (8, "3")]))]),
+        ];
+        assert_eq!(texts(StateKind::Map, false, &pairs[0]).unwrap(), pairs[1]);
+    }
+
+    #[test]
+    fn times_stay_beside_their_values() {
+        let lists = [bytes(&[&object(1), &object([(10, 2), (20, 3)])]), bytes(&[&object(1), &object([(10, "2"), (20, "3")])])];
+        assert_eq!(texts(StateKind::KeyedList, true, &lists[0]).unwrap(), lists[1]);
+        let maps = [
+            bytes(&[&object(1), &object(BTreeMap::from([(7, (10, 2))]))]),
+            bytes(&[&object(1), &object(BTreeMap::from([(7, (10, "2"))]))]),
+        ];
+        assert_eq!(texts(StateKind::Map, true, &maps[0]).unwrap(), maps[1]);
+        let error = texts(StateKind::Value, true, &bytes(&[&object(1), &object(2)])).unwrap_err().to_string();
+        assert!(error.contains("it has no time"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_formed_so_is_an_error() {
+        for kind in [StateKind::KeyedList, StateKind::Map, StateKind::Timers, StateKind::Window] {
+            assert!(texts(kind, false, &bytes(&[&object(1), &object(2)])).is_err(), "{kind:?}");
+        }
+        assert!(texts(StateKind::KeyedList, false, &[1, 0x92, 1]).is_err(), "it ends early");
+        assert!(texts(StateKind::Map, false, &[1, 0x91, 1]).is_err(), "no pair");
+    }
+}
