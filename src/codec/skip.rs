@@ -156,7 +156,9 @@ mod tests {
                 let head = reader.enter().unwrap();
                 assert_eq!((head.is_map, head.len), (is_map, len as u64));
                 assert_eq!([head.bytes, reader.rest()].concat(), bytes);
-                (0..len * (1 + usize::from(is_map))).for_each(|_| drop(reader.skip().unwrap()));
+                for _ in 0..len * (1 + usize::from(is_map)) {
+                    reader.skip().unwrap();
+                }
                 assert!(reader.is_empty());
             }
         }

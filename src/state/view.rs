@@ -52,6 +52,11 @@ impl StateKind {
     pub(crate) fn is_keyed(self) -> bool {
         !matches!(self, StateKind::List | StateKind::UnionList | StateKind::Broadcast)
     }
+
+    /// Whether operators register it, and the engine only keeps it.
+    pub(crate) fn is_of_user(self) -> bool {
+        !matches!(self, StateKind::Timers | StateKind::Window)
+    }
 }
 
 /// What identifies and describes one state of an operator.

@@ -46,8 +46,11 @@ mod edits;
 mod entries;
 mod finish;
 mod grouped;
+mod keyed;
 mod listing;
 mod stats;
+mod timed;
+mod unkeyed;
 mod verify;
 mod writer;
 
@@ -56,6 +59,7 @@ pub use diff::{Change, Changed, DIFF_BYTES};
 pub use entries::{Entries, Entry, Wanted};
 pub use listing::{Condition, ListedCheckpoint, StoredJob, Summary, job, jobs};
 pub use stats::{Share, StateStats};
+pub use timed::TimedWriter;
 pub use verify::Verified;
 pub use writer::{StateWriter, Written};
 

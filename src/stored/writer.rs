@@ -3,26 +3,18 @@
 //! Always: the job's lock is held from the first call to the last, so the job does not run; nothing that was there is changed; and the
 //! new checkpoint exists when, and only when, `finish` has returned, as every checkpoint does with its manifest. Blocking.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use super::checkpoint::kind_name;
-use super::edits::{Edits, Places, unwritable};
-use super::grouped::{BLOCK_BYTES, Grouped};
+use super::edits::{Edits, Places};
+use super::timed::TimedWriter;
 use crate::api::Store;
-use crate::codec::encode;
 use crate::error::{BoxError, Error, Result};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
-use crate::key::Key;
-use crate::snapshot::{CheckpointDir, EmitSection, FileEntry, JobOptions, JobStore, OperatorManifest, Part, SectionOf};
-use crate::state::{Block, StateDescriptor, StateKind, TIMERS};
+use crate::snapshot::{CheckpointDir, EmitSection, FileEntry, JobOptions, JobStore, OperatorManifest, Part};
+use crate::state::{StateDescriptor, TIMERS};
 use crate::time::Timestamp;
-
-/// The schema version of what is written here.
-const VERSION: u32 = 1;
 
 /// What was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +32,11 @@ pub struct Written {
 
 /// Makes a checkpoint for a job, from which [`Job::start`](crate::Job::start) goes on.
 ///
-/// Keyed values can be written, under the job's own hash, so that every key lies where the job looks for it; and the lists of
-/// operators. Keys, values and items must be written with the types that the operator reads them with, or with such as are
-/// serialized alike. Timers and windows can only be kept or dropped.
+/// State of every kind that an operator registers can be written: keyed state, under the job's own hash, so that every key lies where the
+/// job looks for it; state that expires, [with its times](StateWriter::with_times); lists of operators, and broadcast states. Keys, values
+/// and items must be written with the types that the operator reads them with, or with such as are serialized alike; of a state that has
+/// [`Versions`](crate::Versions), with those of a version that it knows, which [`in_version`](StateWriter::in_version) names. Timers and
+/// windows can only be kept or dropped.
 ///
 /// Writing takes the job's lock: a job that runs is refused. What was written and not finished is no checkpoint, and the job's next
 /// start removes it.
@@ -58,6 +52,29 @@ pub struct Written {
 /// let mut writer = StateWriter::seed(&store, "orders", Some(64))?;
 /// writer.values("by-customer", ACCUMULATORS, [("ada".to_string(), 3u64), ("bob".to_string(), 5)])?;
 /// writer.finish()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// All kinds of state, as an operator registers them by these names:
+///
+/// ```
+/// # use tidegate::{Store, Timestamp};
+/// use tidegate::stored::StateWriter;
+///
+/// # fn main() -> tidegate::Result<()> {
+/// # let store = Store::memory();
+/// let mut writer = StateWriter::seed(&store, "orders", None)?;
+/// writer.lists("customers", "last orders", [("ada".to_string(), vec![17u64, 20])])?;
+/// writer.maps("customers", "stock", [("ada".to_string(), vec![("tea".to_string(), 3u64), ("salt".to_string(), 1)])])?;
+/// writer.reduced("customers", "largest", [("ada".to_string(), 900u64)])?;
+/// writer.accumulators("customers", "mean", [("ada".to_string(), (1_800u64, 2u64))])?;
+/// let noon = Timestamp::from_millis(1_700_000_000_000);
+/// writer.with_times().values("customers", "last seen", [("ada".to_string(), (noon, "desktop"))])?;
+/// writer.items("outbox", "unsent", ["one", "two"])?;
+/// writer.union_items("readers", "positions", [("a.csv", 100u64), ("b.csv", 7)])?;
+/// writer.broadcast("limits", "by shop", [("north".to_string(), 50u64)])?;
+/// assert_eq!(writer.finish()?.added, 10);
 /// # Ok(())
 /// # }
 /// ```
@@ -93,6 +110,8 @@ pub struct StateWriter {
     pub(super) edits: BTreeMap<(Uid, String), Edits>,
     pub(super) files: Vec<FileEntry>,
     pub(super) added: u64,
+    /// The schema version of what is written.
+    pub(super) version: u32,
 }
 
 /// Why nothing of a state is copied.
@@ -176,94 +195,21 @@ impl StateWriter {
             edits: BTreeMap::new(),
             files: Vec::new(),
             added: 0,
+            version: 1,
         })
     }
 
-    /// Writes the whole state `state` of the operator with this uid, a value for each key, in the place of what it held. Returns how
-    /// many entries there are.
-    ///
-    /// The entries are taken one by one; about 64 MiB of them are in memory at a time, and 8 bytes for each key.
-    ///
-    /// # Errors
-    /// [`Error::StateRefused`] where the state was written before or is of another kind; [`Error::Store`], also where a key comes
-    /// twice, or a key or value cannot be written.
-    pub fn values<K: Key, V: Serialize>(
-        &mut self,
-        operator: &str,
-        state: &str,
-        entries: impl IntoIterator<Item = (K, V)>,
-    ) -> Result<u64> {
-        let of = self.write_whole(operator, StateDescriptor::new(state, StateKind::Value, VERSION).keyed_by::<K>())?;
-        let (places, mut entries, mut count) = (self.places, Some(entries.into_iter()), 0);
-        self.write_file(&mut |emit| {
-            let (mut grouped, mut scratch, mut seen) = (Grouped::default(), Vec::new(), HashSet::new());
-            let section = SectionOf { operator: &of.0, state: &of.1, part: 0 };
-            for (key, value) in entries.take().into_iter().flatten() {
-                count += 1;
-                let (hash, group) = places.of(&key, &mut scratch)?;
-                if !seen.insert(hash) {
-                    return Err(twice(&of, count, &key));
-                }
-                grouped.add(group, (&key, &value), &mut |block| emit(section, block))?;
-            }
-            grouped.finish(&mut |block| emit(section, block))
-        })?;
-        self.not_copied.insert(of, Fate::WrittenWhole);
-        self.added += count;
-        Ok(count)
+    /// Says in which version of the program's types all that follows is written: in 1 unless this was called, as states are that are
+    /// registered without [`Versions`](crate::Versions). What is written in an older version than the operator works with is made into
+    /// the newest when the job starts.
+    pub fn in_version(&mut self, version: u32) -> &mut Self {
+        self.version = version;
+        self
     }
 
-    /// Writes the whole list `state` of the operator with this uid, in the place of what it held. Returns how many items there are.
-    ///
-    /// A list is dealt out to the operator's instances in contiguous shares. All items are in memory, encoded.
-    ///
-    /// # Errors
-    /// [`Error::StateRefused`] where the state was written before or is of another kind, or an item cannot be written;
-    /// [`Error::Store`].
-    pub fn items<T: Serialize>(&mut self, operator: &str, state: &str, items: impl IntoIterator<Item = T>) -> Result<u64> {
-        let mut encoded = Vec::new();
-        for item in items {
-            let mut bytes = Vec::new();
-            encode(&item, &mut bytes).map_err(|error| unwritable(&error))?;
-            encoded.push(bytes);
-        }
-        let (uid, name) = self.write_whole(operator, StateDescriptor::new(state, StateKind::List, VERSION))?;
-        let parallelism = self.operators.get(&uid).map_or(1, |operator| operator.parallelism.max(1));
-        let count = encoded.len() as u64;
-        let share = encoded.len().div_ceil(parallelism as usize).max(1);
-        self.write_file(&mut |emit| {
-            for (part, items) in (0..).zip(encoded.chunks(share)) {
-                emit_list(SectionOf { operator: &uid, state: &name, part }, items, emit)?;
-            }
-            Ok(())
-        })?;
-        self.not_copied.insert((uid, name), Fate::WrittenWhole);
-        self.added += count;
-        Ok(count)
-    }
-
-    /// Sets the value of one key.
-    ///
-    /// # Errors
-    /// [`Error::StateRefused`] where the state was written whole or is of another kind, or the key or value cannot be written.
-    pub fn put<K: Key, V: Serialize + DeserializeOwned>(
-        &mut self,
-        operator: &str,
-        state: &str,
-        key: &K,
-        value: &V,
-    ) -> Result<()> {
-        let places = self.places;
-        self.edits_of::<K>(operator, state)?.put(&places, key, value)
-    }
-
-    /// Removes one key, if it is there.
-    ///
-    /// # Errors
-    /// Those of [`StateWriter::put`].
-    pub fn remove<K: Key>(&mut self, operator: &str, state: &str, key: &K) -> Result<()> {
-        let places = self.places;
-        self.edits_of::<K>(operator, state)?.remove(&places, key)
+    /// Writes states that expire, each value with the time at which it was written.
+    pub fn with_times(&mut self) -> TimedWriter<'_> {
+        TimedWriter::new(self)
     }
 
     /// Drops a state with all that it held, whatever its kind; does nothing where there is none.
@@ -308,8 +254,8 @@ impl StateWriter {
         Ok(())
     }
 
-    /// Sees that a state may be written whole. It counts as written when its file is there, so that an error changes nothing.
-    fn write_whole(&mut self, operator: &str, descriptor: StateDescriptor) -> Result<(Uid, String)> {
+    /// Sees that a state may be written whole, and whose it is. It counts as written when its file is there, so that an error changes nothing.
+    pub(super) fn write_whole(&mut self, operator: &str, descriptor: StateDescriptor) -> Result<(Uid, String)> {
         let (of, state) = ((Uid::new(operator), descriptor.name.clone()), descriptor.name.clone());
         self.describe(operator, descriptor)?;
         if self.not_copied.get(&of) == Some(&Fate::WrittenWhole) || self.edits.contains_key(&of) {
@@ -321,20 +267,8 @@ impl StateWriter {
         Ok(of)
     }
 
-    fn edits_of<K: Key>(&mut self, operator: &str, state: &str) -> Result<&mut Edits> {
-        self.describe(operator, StateDescriptor::new(state, StateKind::Value, VERSION).keyed_by::<K>())?;
-        let of = (Uid::new(operator), state.to_owned());
-        if self.not_copied.get(&of) == Some(&Fate::WrittenWhole) {
-            return Err(refused(
-                format!("a key of the state '{state}' of operator '{operator}' is changed, and the state was written whole"),
-                "hand the changed entries over with the others",
-            ));
-        }
-        Ok(self.edits.entry(of).or_insert_with(Edits::of_keys::<K>))
-    }
-
     /// Sees that the operator has the state, and that it is kept so.
-    fn describe(&mut self, operator: &str, written: StateDescriptor) -> Result<()> {
+    pub(super) fn describe(&mut self, operator: &str, written: StateDescriptor) -> Result<()> {
         let state = &*written.name;
         if state == TIMERS || state.is_empty() || operator.is_empty() {
             return Err(refused(
@@ -348,26 +282,18 @@ impl StateWriter {
             watermark: Timestamp::NONE,
             states: Vec::new(),
         });
+        let form = |state: &StateDescriptor| (state.kind, state.version, state.stamped);
         match entry.states.iter().find(|known| known.name == state) {
             None => entry.states.push(written),
-            Some(known) if known.stamped => {
-                return Err(refused(
-                    format!(
-                        "the values of the state '{state}' of operator '{operator}' are kept with their times, because they expire"
-                    ),
-                    "drop the state first with drop_state, and write it whole: its values live from the next start on",
-                ));
-            }
-            Some(known) if (known.kind, known.version) == (written.kind, written.version) => known.expect(&written)?,
+            Some(known) if form(known) == form(&written) => known.expect(&written)?,
             Some(known) => {
-                let (kept, version) = (kind_name(known.kind), known.version);
                 return Err(refused(
                     format!(
-                        "the state '{state}' of operator '{operator}' is kept as '{kept}' in version {version}, and is written as '{}' in \
-                         version {VERSION}",
-                        kind_name(written.kind)
+                        "the state '{state}' of operator '{operator}' is kept as {}, and is written as {}",
+                        told(known),
+                        told(&written)
                     ),
-                    "write it as it is kept, or drop it first with drop_state",
+                    "write it as it is kept (in_version names a version, with_times writes times), or drop it first with drop_state",
                 ));
             }
         }
@@ -375,25 +301,10 @@ impl StateWriter {
     }
 }
 
-/// Hands out the items of one instance, in blocks.
-fn emit_list(of: SectionOf<'_>, items: &[Vec<u8>], emit: &mut EmitSection<'_>) -> Result<(), BoxError> {
-    let mut block = Block { group: None, entries: 0, bytes: Vec::new() };
-    for item in items {
-        block.bytes.extend_from_slice(item);
-        block.entries += 1;
-        if block.bytes.len() >= BLOCK_BYTES {
-            emit(of, &block)?;
-            (block.entries, block.bytes) = (0, Vec::new());
-        }
-    }
-    emit(of, &block)
-}
-
-fn twice<K: Serialize>(of: &(Uid, String), at: u64, key: &K) -> BoxError {
-    let mut bytes = Vec::new();
-    let shown = encode(key, &mut bytes).map(|()| crate::codec::shown(&bytes).join(", ")).unwrap_or_default();
-    format!("operator '{}', state '{}': entry {at} has a key that came before: {shown}; hand over each key once", of.0, of.1)
-        .into()
+/// How a state is kept.
+fn told(state: &StateDescriptor) -> String {
+    let times = if state.stamped { " with times" } else { "" };
+    format!("'{}' in version {}{times}", kind_name(state.kind), state.version)
 }
 
 fn no_checkpoint(job: &str, what: &str) -> Error {

@@ -33,5 +33,6 @@ mod short;
 mod sinks;
 mod state;
 mod stored;
+mod stored_kinds;
 mod stores;
 mod suites;
