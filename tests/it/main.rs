@@ -24,6 +24,7 @@ mod memory;
 mod mistakes;
 mod newcomer;
 mod operator_state;
+mod readers;
 mod real_crashes;
 mod receipts;
 mod restarts;
