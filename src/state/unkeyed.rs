@@ -125,8 +125,11 @@ impl UnkeyedStates {
         refuse_reserved(name)?;
         let descriptor = StateDescriptor::new(name, kind, versions.map_or(VERSION, Versions::newest));
         if let Some(index) = self.states.iter().position(|state| state.descriptor().name == name) {
-            let same = |state: &Box<dyn Registered>| *state.descriptor() == descriptor && (&**state as &dyn Any).is::<State<C>>();
-            return if self.states.get(index).is_some_and(same) { Ok(index) } else { Err(registered_twice(name)) };
+            let same = self
+                .states
+                .get(index)
+                .is_some_and(|state| *state.descriptor() == descriptor && (&**state as &dyn Any).is::<State<C>>());
+            return if same { Ok(index) } else { Err(registered_twice(name)) };
         }
         if let Some(versions) = versions {
             self.upgrade(&descriptor, versions)?;

@@ -66,7 +66,7 @@ fn time<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], BoxError> {
     within.skip()?;
     let length = rest.len() - within.remaining();
     *reader = within;
-    Ok(&rest[..length])
+    rest.get(..length).ok_or_else(|| "its time ends early".into())
 }
 
 #[cfg(test)]
@@ -78,14 +78,15 @@ mod tests {
     use super::*;
     use crate::codec::encode;
 
-    fn bytes(objects: &[&dyn Fn(&mut Vec<u8>)]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        objects.iter().for_each(|object| object(&mut bytes));
-        bytes
+    /// Two objects: a key and its value.
+    fn pair(key: impl Serialize, value: impl Serialize) -> Vec<u8> {
+        [object(key), object(value)].concat()
     }
 
-    fn object<T: Serialize>(value: T) -> impl Fn(&mut Vec<u8>) {
-        move |out| encode(&value, out).unwrap()
+    fn object(value: impl Serialize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode(&value, &mut bytes).unwrap();
+        bytes
     }
 
     /// An entry in which each number is made into a text.
@@ -100,42 +101,33 @@ mod tests {
     #[test]
     fn values_are_found_in_entries_of_each_kind() {
         for kind in [StateKind::Value, StateKind::Reducing, StateKind::Aggregating, StateKind::Broadcast] {
-            assert_eq!(texts(kind, false, &bytes(&[&object(1), &object(2)])).unwrap(), bytes(&[&object(1), &object("2")]));
+            assert_eq!(texts(kind, false, &pair(1, 2)).unwrap(), pair(1, "2"));
         }
         for kind in [StateKind::List, StateKind::UnionList] {
-            assert_eq!(texts(kind, false, &bytes(&[&object(2)])).unwrap(), bytes(&[&object("2")]));
+            assert_eq!(texts(kind, false, &object(2)).unwrap(), object("2"));
         }
-        let lists = [bytes(&[&object(1), &object([2, 3])]), bytes(&[&object(1), &object(["2", "3"])])];
+        let lists = [pair(1, [2, 3]), pair(1, ["2", "3"])];
         assert_eq!(texts(StateKind::KeyedList, false, &lists[0]).unwrap(), lists[1]);
-        let maps = [
-            bytes(&[&object(1), &object(BTreeMap::from([("a", 2), ("b", 3)]))]),
-            bytes(&[&object(1), &object(BTreeMap::from([("a", "2"), ("b", "3")]))]),
-        ];
+        let maps = [pair(1, BTreeMap::from([("a", 2), ("b", 3)])), pair(1, BTreeMap::from([("a", "2"), ("b", "3")]))];
         assert_eq!(texts(StateKind::Map, false, &maps[0]).unwrap(), maps[1]);
-        let pairs = [
-            bytes(&[&object(1), &object(BTreeMap::from([(7, 2), (8, 3)]))]),
-            bytes(&[&object(1), &object(BTreeMap::from([(7, "2"), (8, "3")]))]),
-        ];
+        let pairs = [pair(1, BTreeMap::from([(7, 2), (8, 3)])), pair(1, BTreeMap::from([(7, "2"), (8, "3")]))];
         assert_eq!(texts(StateKind::Map, false, &pairs[0]).unwrap(), pairs[1]);
     }
 
     #[test]
     fn times_stay_beside_their_values() {
-        let lists = [bytes(&[&object(1), &object([(10, 2), (20, 3)])]), bytes(&[&object(1), &object([(10, "2"), (20, "3")])])];
+        let lists = [pair(1, [(10, 2), (20, 3)]), pair(1, [(10, "2"), (20, "3")])];
         assert_eq!(texts(StateKind::KeyedList, true, &lists[0]).unwrap(), lists[1]);
-        let maps = [
-            bytes(&[&object(1), &object(BTreeMap::from([(7, (10, 2))]))]),
-            bytes(&[&object(1), &object(BTreeMap::from([(7, (10, "2"))]))]),
-        ];
+        let maps = [pair(1, BTreeMap::from([(7, (10, 2))])), pair(1, BTreeMap::from([(7, (10, "2"))]))];
         assert_eq!(texts(StateKind::Map, true, &maps[0]).unwrap(), maps[1]);
-        let error = texts(StateKind::Value, true, &bytes(&[&object(1), &object(2)])).unwrap_err().to_string();
+        let error = texts(StateKind::Value, true, &pair(1, 2)).unwrap_err().to_string();
         assert!(error.contains("it has no time"), "{error}");
     }
 
     #[test]
     fn what_is_not_formed_so_is_an_error() {
         for kind in [StateKind::KeyedList, StateKind::Map, StateKind::Timers, StateKind::Window] {
-            assert!(texts(kind, false, &bytes(&[&object(1), &object(2)])).is_err(), "{kind:?}");
+            assert!(texts(kind, false, &pair(1, 2)).is_err(), "{kind:?}");
         }
         assert!(texts(StateKind::KeyedList, false, &[1, 0x92, 1]).is_err(), "it ends early");
         assert!(texts(StateKind::Map, false, &[1, 0x91, 1]).is_err(), "no pair");

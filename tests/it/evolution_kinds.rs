@@ -2,101 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use tidegate::testing::{End, RecordingSink, Scripted, Simulation};
 use tidegate::{
-    Aggregate, AggregatingState, BoxError, BroadcastContext, BroadcastOpenContext, BroadcastOperator, BroadcastState, Context,
-    Error, Job, KeyedOperator, KeyedSideContext, ListState, MapState, OpenContext, Operator, OperatorContext, OperatorList,
+    AggregatingState, BoxError, BroadcastContext, BroadcastOpenContext, BroadcastOperator, BroadcastState, Context, Error, Job,
+    KeyedOperator, KeyedSideContext, ListState, MapState, OpenContext, Operator, OperatorContext, OperatorList,
     OperatorOpenContext, ReducingState, Restart, Stored, Ttl, Versions, hours, millis,
 };
 
 use crate::common::{numbers, take};
-
-/// A number, as one of the builds keeps it.
-trait Kept: Stored {
-    /// The versions up to this one.
-    fn versions() -> Versions<Self>;
-    fn of(n: u64) -> Self;
-    fn number(&self) -> u64;
-}
-
-type First = u64;
-type Second = String;
-
-/// The last version, and whether it was made of an older one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Third {
-    number: u64,
-    made_of: Option<String>,
-}
-
-impl Kept for First {
-    fn versions() -> Versions<First> {
-        Versions::first()
-    }
-
-    fn of(n: u64) -> First {
-        n
-    }
-
-    fn number(&self) -> u64 {
-        *self
-    }
-}
-
-impl Kept for Second {
-    fn versions() -> Versions<Second> {
-        First::versions().then(|number| number.to_string())
-    }
-
-    fn of(n: u64) -> Second {
-        n.to_string()
-    }
-
-    fn number(&self) -> u64 {
-        self.parse().unwrap()
-    }
-}
-
-impl Kept for Third {
-    fn versions() -> Versions<Third> {
-        let third = |text: String| Ok::<_, BoxError>(Third { number: text.parse()?, made_of: Some(text) });
-        Second::versions().try_then(third)
-    }
-
-    fn of(number: u64) -> Third {
-        Third { number, made_of: None }
-    }
-
-    fn number(&self) -> u64 {
-        self.number
-    }
-}
-
-/// The latest number.
-struct Latest<E>(std::marker::PhantomData<fn(E)>);
-
-impl<E: Kept> Aggregate for Latest<E> {
-    type In = u64;
-    type Acc = E;
-    type Out = u64;
-
-    fn create(&self) -> E {
-        E::of(0)
-    }
-
-    fn add(&self, latest: &mut E, n: u64) {
-        *latest = E::of(n);
-    }
-
-    fn merge(&self, latest: &mut E, other: E) {
-        *latest = other;
-    }
-
-    fn result(&self, latest: &E) -> u64 {
-        latest.number()
-    }
-}
+use crate::versions::{First, Kept, Latest, Second, Third};
 
 /// Keeps each number in a state of each kind, and tells how many it knows of.
 struct Kinds<E: Kept> {
@@ -118,7 +32,7 @@ impl<E: Kept> Kinds<E> {
             by_number: ctx.map_versioned("by number", E::versions())?,
             by_text: ctx.map_versioned("by text", E::versions())?,
             most: ctx.reducing_versioned("most", E::versions(), greater)?,
-            latest: ctx.aggregating_versioned("latest", E::versions(), Latest(std::marker::PhantomData))?,
+            latest: ctx.aggregating_versioned("latest", E::versions(), Latest::new())?,
             expiring_list: ctx.with_ttl(long).list_versioned("expiring list", E::versions())?,
             expiring_map: ctx.with_ttl(long).map_versioned("expiring map", E::versions())?,
         })
@@ -141,7 +55,11 @@ impl<E: Kept> KeyedOperator for Kinds<E> {
         let sum: u64 = ctx.state.list(self.list).iter().map(Kept::number).sum();
         let by_number: u64 = ctx.state.map(self.by_number).iter().map(|(_, kept)| kept.number()).sum();
         let same = sum == by_number && ctx.state.get(self.latest) == Some(n);
-        if same { Ok(ctx.out.emit(sum)) } else { Err(format!("the states disagree: {sum}, {by_number}").into()) }
+        if !same {
+            return Err(format!("the states disagree: {sum}, {by_number}").into());
+        }
+        ctx.out.emit(sum);
+        Ok(())
     }
 }
 
@@ -198,6 +116,11 @@ impl<E: Kept> BroadcastOperator for Rules<E> {
         Ok(())
     }
 }
+
+/// Opens a keyed state, and is refused.
+type Open = fn(&mut OpenContext<'_, u64>) -> tidegate::Result<()>;
+/// Opens a list, and is refused.
+type OpenLists = fn(&mut OperatorOpenContext<'_>) -> tidegate::Result<()>;
 
 /// One build after the other on the same store.
 struct Builds {
@@ -272,7 +195,7 @@ impl Builds {
     }
 
     #[track_caller]
-    fn keyed_refused(&self, open: fn(&mut OpenContext<'_, u64>) -> tidegate::Result<()>) -> String {
+    fn keyed_refused(&self, open: Open) -> String {
         self.refused(|job, script, out| {
             let open = move |ctx: &mut OpenContext<'_, u64>| open(ctx).map(|()| Opened).map_err(Into::into);
             job.source("numbers", script).key_by(|n| n % 7).process("kinds", open).sink("nowhere", out);
@@ -281,7 +204,7 @@ impl Builds {
     }
 
     #[track_caller]
-    fn list_refused(&self, open: fn(&mut OperatorOpenContext<'_>) -> tidegate::Result<()>) -> String {
+    fn list_refused(&self, open: OpenLists) -> String {
         self.refused(|job, script, out| {
             let open = move |ctx: &mut OperatorOpenContext<'_>| open(ctx).map(|()| OpenedLists).map_err(Into::into);
             job.source("numbers", script).process("lists", open).sink("nowhere", out);
@@ -370,11 +293,11 @@ fn c21_what_cannot_be_read_is_refused_with_both_shapes_whatever_its_kind() {
     let store = Builds::new(5);
     store.build::<First>(60, 2);
     let of_values = ["evolution_kinds::Third", "number: u64"];
-    let keyed: [(&str, &str, fn(&mut OpenContext<'_, u64>) -> tidegate::Result<()>); 5] = [
+    let keyed: [(&str, &str, Open); 5] = [
         ("list", "[integer, …]", |ctx| ctx.list::<Third>("list").map(drop)),
         ("by number", "integer", |ctx| ctx.map::<u64, Third>("by number").map(drop)),
         ("most", "integer", |ctx| ctx.reducing::<Third>("most", |_, b| b).map(drop)),
-        ("latest", "integer", |ctx| ctx.aggregating("latest", Latest::<Third>(std::marker::PhantomData)).map(drop)),
+        ("latest", "integer", |ctx| ctx.aggregating("latest", Latest::<Third>::new()).map(drop)),
         ("expiring list", "integer", |ctx| ctx.with_ttl(Ttl::of(hours(1))).list::<Third>("expiring list").map(drop)),
     ];
     for (state, stored, open) in keyed {
@@ -382,7 +305,7 @@ fn c21_what_cannot_be_read_is_refused_with_both_shapes_whatever_its_kind() {
         says(&text, &["operator 'kinds'", &format!("state '{state}'"), stored]);
         says(&text, &of_values);
     }
-    let lists: [(&str, fn(&mut OperatorOpenContext<'_>) -> tidegate::Result<()>); 2] = [
+    let lists: [(&str, OpenLists); 2] = [
         ("list", |ctx| ctx.list_state::<Third>("list").map(drop)),
         ("union", |ctx| ctx.union_list_state::<Third>("union").map(drop)),
     ];
@@ -407,12 +330,12 @@ fn c21_a_missing_step_is_refused_whatever_the_kind() {
     }
     let unknown =
         ["is stored in version 1, as integer", "registered in version 3, as", "Third", "the oldest version that is known is 2"];
-    let keyed: [(&str, fn(&mut OpenContext<'_, u64>) -> tidegate::Result<()>); 6] = [
+    let keyed: [(&str, Open); 6] = [
         ("list", |ctx| ctx.list_versioned("list", later()).map(drop)),
         ("by number", |ctx| ctx.map_versioned::<u64, _>("by number", later()).map(drop)),
         ("by text", |ctx| ctx.map_versioned::<String, _>("by text", later()).map(drop)),
         ("most", |ctx| ctx.reducing_versioned("most", later(), |_, b| b).map(drop)),
-        ("latest", |ctx| ctx.aggregating_versioned("latest", later(), Latest(std::marker::PhantomData)).map(drop)),
+        ("latest", |ctx| ctx.aggregating_versioned("latest", later(), Latest::new()).map(drop)),
         ("expiring map", |ctx| ctx.with_ttl(Ttl::of(hours(1))).map_versioned::<u64, _>("expiring map", later()).map(drop)),
     ];
     for (state, open) in keyed {

@@ -37,3 +37,4 @@ mod stored;
 mod stored_kinds;
 mod stores;
 mod suites;
+mod versions;
