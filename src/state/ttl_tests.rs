@@ -150,6 +150,23 @@ fn c25_what_has_expired_is_returned_once_where_it_may_be() {
 }
 
 #[test]
+fn c25_what_lives_beside_what_is_returned_for_the_last_time_stays() {
+    let mut states = fresh();
+    let ttl = TTL.return_expired_until_cleaned();
+    let (map, list) = (map(&mut states, ttl), list(&mut states, ttl));
+    for (now, n) in [(0, 1), (80, 2)] {
+        on(&mut states, now, |state| {
+            state.list(list).push(n);
+            state.map(map).insert(n, 10 * n);
+        });
+    }
+    let numbers = |state: &mut KeyState<'_, u64>| state.map(map).iter().map(|(key, _)| *key).sum::<u64>();
+    on(&mut states, 120, |state| assert_eq!((elements(state, list), numbers(state)), (vec![1, 2], 3)));
+    on(&mut states, 121, |state| assert_eq!((elements(state, list), numbers(state)), (vec![2], 2)));
+    on(&mut states, 122, |state| assert_eq!((elements(state, list), numbers(state)), (vec![2], 2), "and it stays"));
+}
+
+#[test]
 fn c25_what_has_expired_is_not_returned_though_it_is_still_there() {
     let mut states = fresh();
     let (value, sum) = (value(&mut states, TTL), sum(&mut states, TTL));
