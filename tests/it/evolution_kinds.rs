@@ -292,7 +292,7 @@ fn c21_state_of_every_kind_is_made_into_the_newest_version_step_by_step() {
 fn c21_what_cannot_be_read_is_refused_with_both_shapes_whatever_its_kind() {
     let store = Builds::new(5);
     store.build::<First>(60, 2);
-    let of_values = ["evolution_kinds::Third", "number: u64"];
+    let of_values = ["versions::Third", "number: u64"];
     let keyed: [(&str, &str, Open); 5] = [
         ("list", "[integer, …]", |ctx| ctx.list::<Third>("list").map(drop)),
         ("by number", "integer", |ctx| ctx.map::<u64, Third>("by number").map(drop)),
