@@ -30,6 +30,7 @@ mod savepoints;
 mod service;
 mod short;
 mod sinks;
+mod splits;
 mod state;
 mod stored;
 mod stores;
