@@ -12,7 +12,10 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::checkpoints::parse_directory;
+use super::folder::parse_savepoint;
 use super::head::{Head, HeadDocument};
+use super::origin::ORIGIN;
 use super::sealed::{corrupt, seal, unseal};
 use super::store::{Put, StoreBackend, StoreLock};
 use crate::error::{Error, Result};
@@ -21,6 +24,8 @@ use crate::key::{HASH_ALGORITHM, KeyGroups, KeyHasher};
 
 pub(super) const JOB_FORMAT: &str = "tidegate-job";
 pub(super) const FINISHED_FORMAT: &str = "tidegate-finished";
+/// The name of the file.
+pub(super) const FINISHED: &str = "finished";
 
 /// Checkpoint ids that are reserved with one write.
 const RESERVED_IDS: u64 = 1000;
@@ -252,12 +257,12 @@ impl JobStore {
 
     /// Marks the job as finished: the commits of its final checkpoint are confirmed, and a rerun does nothing.
     pub(crate) fn write_finished(&self, checkpoint: CheckpointId) -> Result<()> {
-        write_sealed(&*self.store, FINISHED_FORMAT, &self.path("finished"), Put::Replace, &Finished { checkpoint })
+        write_sealed(&*self.store, FINISHED_FORMAT, &self.path(FINISHED), Put::Replace, &Finished { checkpoint })
     }
 
     /// The final checkpoint of a job that has finished, and was not begun anew from an older point since.
     pub(crate) fn finished(&self) -> Result<Option<CheckpointId>> {
-        let finished: Option<Finished> = read_sealed(&*self.store, FINISHED_FORMAT, &self.path("finished"))?;
+        let finished: Option<Finished> = read_sealed(&*self.store, FINISHED_FORMAT, &self.path(FINISHED))?;
         let past = self.past()?;
         Ok(finished.map(|finished| finished.checkpoint).filter(|id| id.0 > past))
     }
@@ -282,10 +287,13 @@ fn check_name(job: &str) -> Result<()> {
     })
 }
 
-/// A file that every checkpoint is preceded by may be missing only where there is no checkpoint: what it held must not change.
+/// A file that every checkpoint and savepoint is preceded by may be missing only where there is none of them, and no mark of one: what
+/// it held must not change.
 pub(super) fn refuse_lost(store: &dyn StoreBackend, job: &str, path: &str) -> Result<()> {
     let names = store.list(job)?;
-    match names.iter().find(|name| name.starts_with("chk-")) {
+    let needs_it =
+        |name: &str| parse_directory(name).is_some() || parse_savepoint(name).is_some() || [ORIGIN, FINISHED].contains(&name);
+    match names.iter().find(|name| needs_it(name)) {
         None => Ok(()),
         Some(name) => {
             let what = format!("the file is missing, and '{name}' needs it; bring it back, or use another store to begin anew");

@@ -1,17 +1,18 @@
 //! A store that answers within a time: calls that fail are made again some times, calls that do not come back are given up.
 //!
 //! Always: a call is only made again where making it twice is the same as once; what may have taken effect says so to the end. A call
-//! that hangs keeps its thread until it comes back, and where [`HANGING_CALLS`] do no more are made, deletions sooner. Blocking, from
-//! any thread that may.
+//! that hangs keeps its thread until it comes back, and where [`HANGING_CALLS`] do no more are made, deletions sooner. A lock is not
+//! free before every call that may change something has come back: what lands late would else undo what the next holder has done.
+//! Blocking, from any thread that may.
 
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub(crate) struct PatientStore {
     inner: Arc<dyn StoreBackend>,
     patience: Patience,
     hanging: Arc<AtomicUsize>,
+    /// Those that were taken; some may be free again.
+    locks: Mutex<Vec<Weak<StoreLock>>>,
 }
 
 /// What a call does, for its errors and its bounds.
@@ -113,7 +116,16 @@ impl Fate {
 
 impl PatientStore {
     pub(crate) fn new(inner: Arc<dyn StoreBackend>, patience: Patience) -> Self {
-        PatientStore { inner, patience, hanging: Arc::default() }
+        PatientStore { inner, patience, hanging: Arc::default(), locks: Mutex::default() }
+    }
+
+    fn locks(&self) -> MutexGuard<'_, Vec<Weak<StoreLock>>> {
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The locks that a call keeps until it has come back.
+    fn kept_by(&self, of: CallOf<'_>) -> Vec<Arc<StoreLock>> {
+        if of.effect == Effect::Nothing { Vec::new() } else { self.locks().iter().filter_map(Weak::upgrade).collect() }
     }
 
     /// Makes a call once, on a thread of its own.
@@ -139,9 +151,12 @@ impl PatientStore {
         }
         let fate = Arc::new(Fate { over: AtomicBool::new(false), hanging: self.hanging.clone() });
         let (inner, made, (answers, answer)) = (self.inner.clone(), fate.clone(), channel());
+        let locks = self.kept_by(of);
         let spawned = thread::Builder::new().name("tidegate-store".into()).spawn(move || {
             let outcome = catch_unwind(AssertUnwindSafe(|| make(&*inner)));
             made.came_back();
+            // Before the answer: whoever has it may free the lock, and have it taken at once.
+            drop(locks);
             // Where it panicked there is no answer; where it was given up nobody waits for one.
             drop(outcome.map(|outcome| answers.send(outcome)));
         });
@@ -302,7 +317,11 @@ impl Write for Pieces {
 impl StoreBackend for PatientStore {
     fn lock(&self, path: &str) -> Result<StoreLock> {
         let (of, owned) = (CallOf { action: "lock", path, effect: Effect::Nothing }, path.to_owned());
-        self.asked(of, move |store| store.lock(&owned))
+        let lock = Arc::new(self.asked(of, move |store| store.lock(&owned))?);
+        let mut locks = self.locks();
+        locks.retain(|lock| lock.strong_count() > 0);
+        locks.push(Arc::downgrade(&lock));
+        Ok(Box::new(lock))
     }
 
     fn put(&self, path: &str, put: Put, write: &mut WriteFn<'_>) -> Result<u64> {

@@ -12,7 +12,7 @@ use super::checkpoints::{
 use super::file::{FileEntry, Section};
 use super::folder::{Folder, parse_savepoint};
 use super::head::{HeadDocument, head_of};
-use super::job_files::{FINISHED_FORMAT, Finished, JOB_FORMAT, JobRecord, read_sealed};
+use super::job_files::{FINISHED, FINISHED_FORMAT, Finished, JOB_FORMAT, JobRecord, read_sealed};
 use super::manifest::Manifest;
 use super::origin::{ORIGIN, ORIGIN_FORMAT, OriginMark};
 use super::reader::SnapshotReader;
@@ -92,7 +92,7 @@ impl JobDir {
     /// # Errors
     /// Those of [`JobDir::record`].
     pub(crate) fn finished(&self) -> Result<Option<CheckpointId>> {
-        let finished: Option<Finished> = read_sealed(&*self.store, FINISHED_FORMAT, &format!("{}/finished", self.dir))?;
+        let finished: Option<Finished> = read_sealed(&*self.store, FINISHED_FORMAT, &format!("{}/{FINISHED}", self.dir))?;
         let past = self.past()?;
         Ok(finished.map(|finished| finished.checkpoint()).filter(|id| id.0 > past))
     }

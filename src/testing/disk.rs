@@ -17,6 +17,7 @@ use crate::error::{BoxError, Error, Result};
 use crate::hook::{Canary, CrashPoint};
 use crate::ids::{CheckpointId, Uid};
 use crate::snapshot::{self, Call, CallKind, JobOptions, JobStore, MemoryStore, Share, probe};
+use crate::state::StateDescriptor;
 
 /// A call of the store that a fault can be planned for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -222,13 +223,22 @@ impl Disk {
     /// # Errors
     /// Where the job's files cannot be read, or the job runs.
     pub fn state(&self, job: &str) -> Result<Option<(CheckpointId, DiskState)>> {
+        self.state_where(job, |_| true)
+    }
+
+    /// The same of those states that are wanted.
+    pub(super) fn state_where(
+        &self,
+        job: &str,
+        wanted: impl Fn(&StateDescriptor) -> bool,
+    ) -> Result<Option<(CheckpointId, DiskState)>> {
         let store = JobStore::open(Arc::new(self.files.clone()), job, &JobOptions::default())?;
         let Some(latest) = store.latest()? else { return Ok(None) };
         let mut found = DiskState::new();
         for uid in latest.operators.keys() {
             let Some(operator) = store.load_operator(&latest, uid, Share { index: 0, parallelism: 1 })? else { continue };
             for (name, (descriptor, kept)) in operator.states.states {
-                if descriptor.stamped {
+                if descriptor.stamped || !wanted(&descriptor) {
                     continue;
                 }
                 let blocks = kept.into_blocks().map_err(|error| Error::Engine(format!("state '{name}': {error}")))?;

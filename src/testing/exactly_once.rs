@@ -202,7 +202,7 @@ fn told(problem: &str, report: &Report) -> String {
     let test = std::thread::current().name().filter(|name| *name != "main").unwrap_or_default().to_owned();
     let (seed, plan) = (report.seed, replay::written(&report.faults));
     let mut text = format!("exactly-once does not hold: {problem}");
-    let _infallible = writeln!(text, "replay it: {SEED_VARIABLE}={seed} {PLAN_VARIABLE}='{plan}' cargo test {test}");
+    let _infallible = writeln!(text, "replay it: {SEED_VARIABLE}={seed} {PLAN_VARIABLE}='{plan}' cargo test {test} -- --exact");
     let _infallible = write!(text, "{report}");
     text
 }

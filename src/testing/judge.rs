@@ -10,10 +10,11 @@ use super::disk::DiskState;
 use super::kit::Rows;
 use super::simulate::Report;
 use super::simulation::End;
+use crate::state::{StateDescriptor, StateKind};
 
 /// Rows that are shown of each kind.
 const SHOWN: usize = 6;
-/// States that the engine keeps for itself, and that depend on the order of things.
+/// Lists that the engine keeps for itself, and that depend on the order of things.
 const OF_THE_ENGINE: &[&str] = &["handles", "records", "splits", "skipped", "late_dropped"];
 
 /// What every run must come to.
@@ -139,9 +140,8 @@ fn unfinished(run: &Report) -> Option<String> {
 }
 
 fn user_state(run: &Report) -> Result<DiskState, String> {
-    let mut state = run.state().map_err(|error| format!("the last checkpoint cannot be read: {error}\n"))?;
-    state.retain(|(_, name), _| !OF_THE_ENGINE.contains(&name.as_str()));
-    Ok(state)
+    let wanted = |state: &StateDescriptor| state.kind != StateKind::List || !OF_THE_ENGINE.contains(&state.name.as_str());
+    run.state_where(wanted).map_err(|error| format!("the last checkpoint cannot be read: {error}\n"))
 }
 
 /// What is in the first and not in the second, and the other way around; both sorted.
@@ -176,6 +176,39 @@ fn listed(what: &str, rows: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::BoxError;
+    use crate::testing::{FaultPlan, Kit, Scripted, simulate};
+    use crate::{Context, Job, KeyedOperator, OpenContext, ValueState};
+
+    /// A user's state that has the name of one of the engine's.
+    struct Last(ValueState<u64>);
+
+    impl KeyedOperator for Last {
+        type Key = u64;
+        type In = u64;
+        type Out = u64;
+
+        fn on_record(&mut self, n: u64, ctx: &mut Context<'_, Self>) -> Result<(), BoxError> {
+            ctx.state.set(self.0, n);
+            ctx.out.emit(n);
+            Ok(())
+        }
+    }
+
+    fn last(kit: &Kit) -> Job {
+        let job = Job::new("last");
+        let numbers = job.source("numbers", Scripted::new([vec![1u64, 2, 3]])).key_by(|n| n % 2);
+        numbers.process("last", |ctx: &mut OpenContext<'_, u64>| Ok(Last(ctx.value("records")?))).sink("out", kit.sink("out"));
+        job
+    }
+
+    #[test]
+    fn a_users_state_is_judged_whatever_its_name() {
+        let report = simulate(last, 1, &FaultPlan::default());
+        let judged: Vec<_> = user_state(&report).unwrap().into_keys().collect();
+        let of_last = |name: &str| ("last".to_owned(), name.to_owned());
+        assert_eq!(judged, [of_last("records"), of_last("timers")], "and none of the lists that the engine keeps");
+    }
 
     fn rows(text: &str) -> Rows {
         text.split_whitespace().map(str::to_owned).collect()

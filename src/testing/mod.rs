@@ -65,7 +65,7 @@
 //! exactly-once does not hold: 'out' does not show what it shows without faults:
 //!   missing:  (0, 2)
 //!   too many: (0, 1)
-//! replay it: TIDEGATE_SEED=28 TIDEGATE_PLAN='death:33' cargo test state_in_a_field
+//! replay it: TIDEGATE_SEED=28 TIDEGATE_PLAN='death:33' cargo test state_in_a_field -- --exact
 //! seed 28, faults: the process dies at step 33
 //! process 1:
 //!      18 ms  totals[0]      its part of checkpoint 1 is durable: totals: no state

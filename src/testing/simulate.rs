@@ -14,6 +14,7 @@ use super::simulation::{End, Run};
 use super::timeline::Timeline;
 use crate::api::{Job, Record};
 use crate::error::{Error, Result};
+use crate::state::StateDescriptor;
 
 /// Processes beside one for each fault: the first, and some for a fault that makes more than one of them fail.
 const MORE_PROCESSES: usize = 4;
@@ -118,8 +119,13 @@ impl Report {
     /// # Errors
     /// Where it cannot be read.
     pub fn state(&self) -> Result<DiskState> {
+        self.state_where(|_| true)
+    }
+
+    /// The same of those states that are wanted.
+    pub(super) fn state_where(&self, wanted: impl Fn(&StateDescriptor) -> bool) -> Result<DiskState> {
         self.kit.disk().heal();
-        Ok(self.kit.disk().state(&self.name)?.map(|(_, state)| state).unwrap_or_default())
+        Ok(self.kit.disk().state_where(&self.name, wanted)?.map(|(_, state)| state).unwrap_or_default())
     }
 
     /// The job's name.

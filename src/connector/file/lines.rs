@@ -30,7 +30,8 @@ pub struct LineFiles {
 }
 
 impl LineFiles {
-    /// The file at a path, or all files that match a glob, in the order of their names.
+    /// The file at a path, or all files that match a glob, in the order of their names. They are found when the job first
+    /// begins: a file that matches later is none of its splits.
     pub fn at(path_or_glob: impl AsRef<Path>) -> Self {
         LineFiles { pattern: path_or_glob.as_ref().to_owned() }
     }

@@ -130,6 +130,20 @@ fn a21_a_lost_record_or_counter_is_not_begun_anew_beside_checkpoints() {
 }
 
 #[test]
+fn a21_a_lost_record_or_counter_is_not_begun_anew_beside_a_savepoint_or_a_mark() {
+    for file in ["job/job", "job/head"] {
+        for left in ["sp-7/manifest", "origin", "finished"] {
+            let store = MemoryStore::new();
+            open(&store).begin_epoch(None).unwrap();
+            store.damage(&format!("job/{left}"), |bytes| bytes.push(1));
+            store.delete(file).unwrap();
+            let error = open_with(&store, &JobOptions::default()).unwrap_err();
+            assert!(error.to_string().contains("the file is missing"), "{file} beside {left}: {error}");
+        }
+    }
+}
+
+#[test]
 fn names_that_leave_the_directory_are_refused() {
     for name in ["", ".", "..", "a/b", "../a", "/a", "a\\b", "a\0b", "a/", "a:b"] {
         let result = JobStore::open(Arc::new(MemoryStore::new()), name, &JobOptions::default());
@@ -143,6 +157,7 @@ fn a_finished_job_says_so_after_a_restart() {
     let store = MemoryStore::new();
     let job = open(&store);
     assert_eq!(job.finished().unwrap(), None);
+    job.begin_epoch(None).unwrap();
     job.write_finished(CheckpointId(7)).unwrap();
     store.crash();
     drop(job);

@@ -142,6 +142,44 @@ fn a_call_that_hangs_is_given_up_and_says_what_it_may_have_done() {
     assert_eq!(inner.get("dir/other").unwrap(), None);
 }
 
+/// A process start of the job, and its epoch.
+fn start(store: Arc<dyn StoreBackend>) -> Result<(u64, JobStore)> {
+    let job = JobStore::open(store, "job", &JobOptions::default())?;
+    let latest = job.latest()?.map(|latest| latest.id());
+    Ok((job.begin_epoch(latest)?, job))
+}
+
+#[test]
+fn a8_a_swap_that_lands_after_its_run_has_ended_does_not_undo_what_the_next_start_has_done() {
+    let inner = MemoryStore::new();
+    let (epoch, job) = start(Arc::new(patient(&inner, 20, 0))).unwrap();
+    let renames = Barrier::before(&inner, CallKind::Rename);
+    let error = job.reserve_ids().unwrap_err();
+    assert!(matches!(error, Error::Store { maybe_done: true, .. }), "it may land: {error}");
+    drop(job);
+    let refused = start(Arc::new(patient(&inner, 20, 0))).unwrap_err();
+    assert!(matches!(refused, Error::Locked { .. }), "what may still land keeps the job locked: {refused}");
+
+    renames.open();
+    let next = (0..1000).find_map(|_| {
+        thread::sleep(Duration::from_millis(5));
+        start(Arc::new(patient(&inner, 60_000, 0))).ok()
+    });
+    let (next, job) = next.expect("the lock is free once the call has come back");
+    assert_eq!(next, epoch + 1);
+    assert_eq!(job.reserve_ids().unwrap().start, 1001, "what came late is counted");
+}
+
+#[test]
+fn a_call_that_has_come_back_keeps_no_lock() {
+    let inner = MemoryStore::new();
+    for epoch in 1..200 {
+        let (begun, job) = start(Arc::new(patient(&inner, 60_000, 0))).unwrap();
+        assert_eq!(begun, epoch);
+        drop(job);
+    }
+}
+
 #[test]
 fn calls_that_hang_are_so_many_and_no_more() {
     let inner = MemoryStore::new();
