@@ -80,11 +80,15 @@ impl<O: KeyedOperator> Stepwise for Process<O> {
         outs: &mut Outs<O::Out>,
         cx: &mut Cx,
     ) -> Result<(), BoxError> {
-        cx.enter(self.id, "on_record");
+        self.keyed.states.go_on_ahead();
         let Keyed { hash, key, value } = record;
         self.operator.on_record(value, &mut context(&mut self.keyed, (hash, &key), time, outs, cx))?;
         self.keyed.count_copies(cx);
         Ok(())
+    }
+
+    fn enter(&self, cx: &mut Cx) {
+        cx.enter(self.id, "on_record");
     }
 
     #[inline]

@@ -65,6 +65,9 @@ pub(crate) trait Stepwise: Send {
         Ok(true)
     }
 
+    /// Notes that its callback for records is about to run: before the first of a piece, and again after anything else has run.
+    fn enter(&self, _cx: &mut Cx) {}
+
     /// These records come next: what is known of them may be fetched.
     #[inline]
     fn ahead(&mut self, _records: &[Self::In]) {}
@@ -143,7 +146,10 @@ impl<S: Stepwise> Steps<S> {
             if !self.operator.rest(&mut self.outs, cx)? {
                 continue;
             }
-            let Some(watermark) = self.advancing else { return Ok(Flow::Drained) };
+            let Some(watermark) = self.advancing else {
+                self.operator.enter(cx);
+                return Ok(Flow::Drained);
+            };
             if self.operator.advance(watermark, &mut self.outs, cx)? {
                 self.advancing = None;
                 self.outs.main.mark(watermark);
@@ -215,6 +221,7 @@ impl<S: Stepwise> Consumer<S::In> for Taking<'_, S> {
         while taken < run {
             if taken >= looked {
                 looked = run.min(taken + LOOK_AHEAD);
+                steps.operator.enter(cx);
                 steps.operator.ahead(values.as_slice().get(..looked - taken).unwrap_or_default());
             }
             let rest = times.get(taken..).unwrap_or_default();

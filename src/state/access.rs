@@ -96,8 +96,11 @@ impl<K: Key> KeyState<'_, K> {
             let (at, lapse) = self.written(state);
             at.table.insert(at.hash, at.key, Stamped(lapse.now, value));
         } else {
-            let (hash, key) = (self.hash, self.key);
-            self.lasting_mut(state).insert(hash, key, value);
+            let mut value = Some(value);
+            let place = self.get_or_insert_with(state, || value.take().expect("made once"));
+            if let Some(value) = value {
+                *place = value;
+            }
         }
     }
 
@@ -113,8 +116,8 @@ impl<K: Key> KeyState<'_, K> {
                 .filter(|found| !lapse.has_expired(found.0))
                 .map(|found| renewed(found, lapse));
         }
-        let (hash, key) = (self.hash, self.key);
-        self.lasting_mut(state).get_mut(hash, key)
+        let sought = self.sought();
+        find_mut(self.lasting_mut(state), sought)
     }
 
     /// The key's value, to be changed in place; made first where there is none.
@@ -125,8 +128,8 @@ impl<K: Key> KeyState<'_, K> {
             let (at, lapse) = self.written(state);
             return live_or_insert_with(at, lapse, make);
         }
-        let (hash, key) = (self.hash, self.key);
-        self.lasting_mut(state).get_or_insert_with(hash, key, make)
+        let sought = self.sought();
+        find_or_insert_with(self.lasting_mut(state), sought, make)
     }
 
     /// Changes the key's value, beginning with the default where there is none.
@@ -139,7 +142,7 @@ impl<K: Key> KeyState<'_, K> {
     #[inline]
     #[track_caller]
     fn lasting_mut<S: Single>(&mut self, state: S) -> &mut KeyedTable<K, S::Value> {
-        &mut self.states.state_mut::<Lasting<K, S::Value, S::With>>(state.index(), &state).table
+        &mut self.states.state_mut::<Lasting<K, S::Value, S::With>>(state.index(), state).table
     }
 
     #[inline(never)]
@@ -153,11 +156,43 @@ impl<K: Key> KeyState<'_, K> {
     fn written_with<S: Single>(&mut self, state: S) -> Written<'_, K, S> {
         let (hash, key, now) = (self.hash, self.key, self.states.now);
         self.states.read.set(true);
-        let found = self.states.state_mut::<Expiring<K, Stamped<S::Value>, S::With>>(state.index(), &state);
+        let found = self.states.state_mut::<Expiring<K, Stamped<S::Value>, S::With>>(state.index(), state);
         let lapse = found.write(now);
         let Expiring { table, copies, with, .. } = found;
         (At { table, copies, hash, key }, lapse, with)
     }
+}
+
+/// A key's value, where it was found ahead or wherever it is.
+#[inline]
+fn find_mut<'a, K: Key, V: Stored>(table: &'a mut KeyedTable<K, V>, (nth, hash, key): (usize, u64, &K)) -> Option<&'a mut V> {
+    match table.found_ahead(nth, key) {
+        Some(found) => Some(table.ahead_mut(found)),
+        None => table.get_mut(hash, key),
+    }
+}
+
+/// The same; made first where there is none.
+#[inline]
+fn find_or_insert_with<'a, K: Key, V: Stored>(
+    table: &'a mut KeyedTable<K, V>,
+    (nth, hash, key): (usize, u64, &K),
+    make: impl FnOnce() -> V,
+) -> &'a mut V {
+    match table.found_ahead(nth, key) {
+        Some(found) => table.ahead_mut(found),
+        None => unforeseen(table, (hash, key), make),
+    }
+}
+
+/// What was not found ahead; apart, so that callbacks whose keys mostly are stay small.
+#[inline(never)]
+fn unforeseen<'a, K: Key, V: Stored>(
+    table: &'a mut KeyedTable<K, V>,
+    (hash, key): (u64, &K),
+    make: impl FnOnce() -> V,
+) -> &'a mut V {
+    table.get_or_insert_with(hash, key, make)
 }
 
 fn renewed<V>(found: &mut Stamped<V>, lapse: Lapse) -> &mut V {
@@ -166,6 +201,7 @@ fn renewed<V>(found: &mut Stamped<V>, lapse: Lapse) -> &mut V {
 }
 
 /// What has not expired of a key, made anew where it has or is not there.
+#[inline(never)]
 fn live_or_insert_with<'a, K: Key, V: Stored>(at: At<'a, K, Stamped<V>>, lapse: Lapse, make: impl FnOnce() -> V) -> &'a mut V {
     let mut make = Some(make);
     let mut made = || (make.take().expect("made once"))();
@@ -218,14 +254,16 @@ fn read<'a, K: Key, S: Single>(handle: S, state: &'a KeyState<'_, K>) -> Option<
     if handle.expires() {
         return read_expiring(handle, state);
     }
-    let found = state.states.state::<Lasting<K, S::Value, S::With>>(handle.index(), &handle);
-    found.table.get(state.hash, state.key).map(|value| (value, &found.with))
+    let found = state.states.state::<Lasting<K, S::Value, S::With>>(handle.index(), handle);
+    let (nth, hash, key) = state.sought();
+    let value = found.table.get_ahead(nth, key).or_else(|| found.table.get(hash, key));
+    value.map(|value| (value, &found.with))
 }
 
 #[inline(never)]
 #[track_caller]
 fn read_expiring<'a, K: Key, S: Single>(handle: S, state: &'a KeyState<'_, K>) -> Option<(&'a S::Value, &'a S::With)> {
-    let found = state.states.state::<Expiring<K, Stamped<S::Value>, S::With>>(handle.index(), &handle);
+    let found = state.states.state::<Expiring<K, Stamped<S::Value>, S::With>>(handle.index(), handle);
     state.states.read.set(true);
     let (lapse, seen) = (found.ttl.at(state.states.now), found.reads.all());
     let Stamped(at, value) = found.table.get(state.hash, state.key)?;
@@ -236,11 +274,11 @@ fn read_expiring<'a, K: Key, S: Single>(handle: S, state: &'a KeyState<'_, K>) -
 #[track_caller]
 fn peek<'a, K: Key, S: Single>(handle: S, state: &AskedState<'a, K>) -> Option<(&'a S::Value, &'a S::With)> {
     if handle.expires() {
-        let found = state.states.state::<Expiring<K, Stamped<S::Value>, S::With>>(handle.index(), &handle);
+        let found = state.states.state::<Expiring<K, Stamped<S::Value>, S::With>>(handle.index(), handle);
         let Stamped(at, value) = found.table.get(state.hash, state.key)?;
         return (!found.lapse(state.states.now).has_expired(*at)).then_some((value, &found.with));
     }
-    let found = state.states.state::<Lasting<K, S::Value, S::With>>(handle.index(), &handle);
+    let found = state.states.state::<Lasting<K, S::Value, S::With>>(handle.index(), handle);
     found.table.get(state.hash, state.key).map(|value| (value, &found.with))
 }
 
@@ -327,7 +365,7 @@ impl<T: Stored> Adding for ReducingState<T> {
     #[inline]
     #[track_caller]
     fn add<K: Key>(self, state: &mut KeyState<'_, K>, value: T) {
-        let (hash, key) = (state.hash, state.key);
+        let sought @ (_, hash, key) = state.sought();
         if self.expires {
             let (at, lapse, reduce) = state.written_with(self);
             let mut value = Some(value);
@@ -338,8 +376,8 @@ impl<T: Stored> Adding for ReducingState<T> {
             found.0 = lapse.now;
             return;
         }
-        let Lasting { table, with: reduce, .. } = state.states.state_mut::<Lasting<K, T, Reduce<T>>>(self.index, &self);
-        match table.get_mut(hash, key) {
+        let Lasting { table, with: reduce, .. } = state.states.state_mut::<Lasting<K, T, Reduce<T>>>(self.index, self);
+        match find_mut(table, sought) {
             Some(so_far) => *so_far = reduce(so_far, value),
             None => drop(table.insert(hash, key, value)),
         }
@@ -352,14 +390,14 @@ impl<A: Aggregate> Adding for AggregatingState<A> {
     #[inline]
     #[track_caller]
     fn add<K: Key>(self, state: &mut KeyState<'_, K>, value: A::In) {
-        let (hash, key) = (state.hash, state.key);
+        let sought = state.sought();
         if self.expires {
             let (at, lapse, aggregate) = state.written_with(self);
             aggregate.add(live_or_insert_with(at, lapse, || aggregate.create()), value);
             return;
         }
-        let Lasting { table, with: aggregate, .. } = state.states.state_mut::<Lasting<K, A::Acc, A>>(self.index, &self);
-        aggregate.add(table.get_or_insert_with(hash, key, || aggregate.create()), value);
+        let Lasting { table, with: aggregate, .. } = state.states.state_mut::<Lasting<K, A::Acc, A>>(self.index, self);
+        aggregate.add(find_or_insert_with(table, sought, || aggregate.create()), value);
     }
 }
 
@@ -374,9 +412,9 @@ impl<K: Key> KeyedState<K> {
         mut visit: impl FnMut(&K, &V) -> bool,
     ) -> bool {
         if !state.expires {
-            return self.state::<Lasting<K, V, ()>>(state.index, &state).table.walk(cursor, visit);
+            return self.state::<Lasting<K, V, ()>>(state.index, state).table.walk(cursor, visit);
         }
-        let found = self.state::<Expiring<K, Stamped<V>, ()>>(state.index, &state);
+        let found = self.state::<Expiring<K, Stamped<V>, ()>>(state.index, state);
         let lapse = found.lapse(self.now);
         found.table.walk(cursor, |key, Stamped(at, value)| lapse.has_expired(*at) || visit(key, value))
     }
@@ -390,10 +428,10 @@ impl<K: Key> KeyedState<K> {
         mut visit: impl FnMut(&K, &mut V) -> (bool, bool),
     ) -> bool {
         if !state.expires {
-            return self.state_mut::<Lasting<K, V, ()>>(state.index, &state).table.walk_and_prune(cursor, visit);
+            return self.state_mut::<Lasting<K, V, ()>>(state.index, state).table.walk_and_prune(cursor, visit);
         }
         let now = self.now;
-        let found = self.state_mut::<Expiring<K, Stamped<V>, ()>>(state.index, &state);
+        let found = self.state_mut::<Expiring<K, Stamped<V>, ()>>(state.index, state);
         let lapse = found.write(now);
         found.table.walk_and_prune(cursor, |key, found| match lapse.has_expired(found.0) {
             true => (false, true),

@@ -29,10 +29,7 @@ impl<K, V> KeyedTable<K, V> {
         let rooms: Vec<Room> = owned.clone().map(|group| Room::for_entries(expected(KeyGroup(group)), depth_max)).collect();
         let depth = rooms.iter().map(|room| room.depth).max().unwrap_or(0);
         let (tables, segments) = rooms.iter().flat_map(|room| room.slots(depth)).unzip();
-        let mut table =
-            KeyedTable { scale: 0, base: 0, tables, segments, full: None, copies: 0, depth: 0, owned, groups, hasher };
-        table.set_depth(depth);
-        table
+        KeyedTable::of_parts(tables, segments, depth, (groups, owned), hasher)
     }
 
     /// The table that a view was taken of, as it was then. It shares all of its entries with the view.
@@ -40,9 +37,19 @@ impl<K, V> KeyedTable<K, V> {
         let segments = view.segments.clone();
         let tables = segments.iter().map(|_| Entries::new()).collect();
         let (groups, owned) = (view.groups, view.owned.clone());
-        let mut table =
-            KeyedTable { scale: 0, base: 0, tables, segments, full: None, copies: 0, depth: 0, owned, groups, hasher };
-        table.set_depth(view.depth);
+        KeyedTable::of_parts(tables, segments, view.depth, (groups, owned), hasher)
+    }
+
+    fn of_parts(
+        tables: Vec<Entries<K, V>>,
+        segments: Vec<Segment<K, V>>,
+        depth: u32,
+        (groups, owned): (KeyGroups, Range<u16>),
+        hasher: KeyHasher<K>,
+    ) -> Self {
+        let (full, ahead) = (None, Vec::new());
+        let mut table = KeyedTable { scale: 0, base: 0, tables, segments, full, copies: 0, ahead, depth, owned, groups, hasher };
+        table.set_depth(depth);
         table
     }
 

@@ -40,12 +40,12 @@ pub(super) fn open<'a, K: Key, T: Stored>(state: &'a mut KeyState<'_, K>, handle
     let (hash, key, now) = (state.hash, state.key, state.states.now);
     KeyList(if handle.expires {
         state.states.read.set(true);
-        let found = state.states.state_mut::<Expiring<K, Chunks<Stamped<T>>, ()>>(handle.index, &handle);
+        let found = state.states.state_mut::<Expiring<K, Chunks<Stamped<T>>, ()>>(handle.index, handle);
         let lapse = found.write(now);
         let Expiring { table, copies, reads, .. } = found;
         Held::Expiring(Fading { at: At { table, copies, hash, key }, lapse, reads })
     } else {
-        let found = state.states.state_mut::<Lasting<K, Chunks<T>, ()>>(handle.index, &handle);
+        let found = state.states.state_mut::<Lasting<K, Chunks<T>, ()>>(handle.index, handle);
         let Lasting { table, copies, .. } = found;
         Held::Lasting(At { table, copies, hash, key })
     })
@@ -59,10 +59,10 @@ pub(super) fn peek<'a, K: Key, T: Stored>(
 ) -> impl Iterator<Item = &'a T> + use<'a, K, T> {
     let (hash, key) = (state.hash, state.key);
     if !handle.expires {
-        let found = state.states.state::<Lasting<K, Chunks<T>, ()>>(handle.index, &handle);
+        let found = state.states.state::<Lasting<K, Chunks<T>, ()>>(handle.index, handle);
         return Either::Left(found.table.get(hash, key).into_iter().flat_map(Chunks::iter));
     }
-    let found = state.states.state::<Expiring<K, Chunks<Stamped<T>>, ()>>(handle.index, &handle);
+    let found = state.states.state::<Expiring<K, Chunks<Stamped<T>>, ()>>(handle.index, handle);
     let lapse = found.lapse(state.states.now);
     let all = found.table.get(hash, key).into_iter().flat_map(Chunks::iter);
     Either::Right(all.filter(move |element| !lapse.has_expired(element.0)).map(|element| &element.1))

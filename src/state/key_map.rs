@@ -71,12 +71,12 @@ pub(super) fn open<'a, K: Key, UK: Key, UV: Stored>(
     let (hash, key, now) = (state.hash, state.key, state.states.now);
     KeyMap(if handle.expires {
         state.states.read.set(true);
-        let found = state.states.state_mut::<Expiring<K, Pieces<UK, Stamped<UV>>, Scratch>>(handle.index, &handle);
+        let found = state.states.state_mut::<Expiring<K, Pieces<UK, Stamped<UV>>, Scratch>>(handle.index, handle);
         let lapse = found.write(now);
         let Expiring { table, copies, with: scratch, reads, .. } = found;
         Held::Expiring(Fading { at: At { table, copies, hash, key }, scratch, lapse, reads })
     } else {
-        let found = state.states.state_mut::<Lasting<K, Pieces<UK, UV>, Scratch>>(handle.index, &handle);
+        let found = state.states.state_mut::<Lasting<K, Pieces<UK, UV>, Scratch>>(handle.index, handle);
         let Lasting { table, copies, with: scratch, .. } = found;
         Held::Lasting(At { table, copies, hash, key }, scratch)
     })
@@ -90,10 +90,10 @@ pub(super) fn peek<'a, K: Key, UK: Key, UV: Stored>(
 ) -> impl Iterator<Item = (&'a UK, &'a UV)> + use<'a, K, UK, UV> {
     let (hash, key) = (state.hash, state.key);
     if !handle.expires {
-        let found = state.states.state::<Lasting<K, Pieces<UK, UV>, Scratch>>(handle.index, &handle);
+        let found = state.states.state::<Lasting<K, Pieces<UK, UV>, Scratch>>(handle.index, handle);
         return Either::Left(found.table.get(hash, key).into_iter().flat_map(Pieces::iter));
     }
-    let found = state.states.state::<Expiring<K, Pieces<UK, Stamped<UV>>, Scratch>>(handle.index, &handle);
+    let found = state.states.state::<Expiring<K, Pieces<UK, Stamped<UV>>, Scratch>>(handle.index, handle);
     let lapse = found.lapse(state.states.now);
     let all = found.table.get(hash, key).into_iter().flat_map(Pieces::iter);
     Either::Right(all.filter(move |(_, value)| !lapse.has_expired(value.0)).map(|(key, value)| (key, &value.1)))

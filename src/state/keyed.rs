@@ -30,6 +30,8 @@ pub(crate) struct KeyedState<K: 'static> {
     pub(super) now: Timestamp,
     /// The callback that is under way has accessed a state that expires.
     pub(super) read: Cell<bool>,
+    /// Which of the keys that were looked ahead for comes next; its callback's is the one before.
+    next_ahead: usize,
 }
 
 impl<K: 'static> KeyedState<K> {
@@ -38,7 +40,7 @@ impl<K: 'static> KeyedState<K> {
         let carried = restored.states.into_iter();
         let carried = carried.map(|(name, (descriptor, kept))| (name, CarriedState::carry(descriptor, kept)));
         let (states, carried) = (Vec::new(), carried.collect());
-        KeyedState { states, carried, groups, owned, hasher, now: Timestamp::NONE, read: Cell::new(false) }
+        KeyedState { states, carried, groups, owned, hasher, now: Timestamp::NONE, read: Cell::new(false), next_ahead: 0 }
     }
 
     /// The same, as of this wall time: it decides what has expired.
@@ -72,15 +74,28 @@ impl<K: 'static> KeyedState<K> {
         self.states.iter().map(|state| state.copies()).sum()
     }
 
-    /// Has what the states have of these keys in the cache when the callbacks for them come, of which each does too much for the
-    /// processor to look ahead by itself. As many keys as [`LOOK_AHEAD`] says.
+    /// Looks for these keys before the callbacks for them come, of which each does too much for the processor to look ahead by itself. As
+    /// many keys as [`LOOK_AHEAD`] says.
     #[inline]
-    pub(crate) fn look_ahead<'k>(&self, keys: impl Iterator<Item = (u64, &'k K)>) {
+    pub(crate) fn look_ahead<'k>(&mut self, keys: impl Iterator<Item = (u64, &'k K)>) {
+        self.next_ahead = 0;
         if self.states.iter().any(|state| state.is_large()) {
             let mut ahead = [None; LOOK_AHEAD];
             ahead.iter_mut().zip(keys).for_each(|(place, key)| *place = Some(key));
-            self.states.iter().filter(|state| state.is_large()).for_each(|state| state.look_ahead(&ahead));
+            self.states.iter_mut().filter(|state| state.is_large()).for_each(|state| state.look_ahead(&ahead));
         }
+    }
+
+    /// The callback for the next of the keys comes that were looked ahead for.
+    #[inline]
+    pub(crate) fn go_on_ahead(&mut self) {
+        self.next_ahead += 1;
+    }
+
+    /// Which of the keys that were looked ahead for the callback under way is for. Only a hint.
+    #[inline]
+    pub(super) fn ahead(&self) -> usize {
+        self.next_ahead.wrapping_sub(1)
     }
 
     /// A callback for this key is over: what it read of states that expire is acted upon.
@@ -106,17 +121,17 @@ impl<K: 'static> KeyedState<K> {
     /// The state of a handle.
     #[inline]
     #[track_caller]
-    pub(super) fn state<S: Registered<K>>(&self, index: usize, handle: &dyn fmt::Debug) -> &S {
+    pub(super) fn state<S: Registered<K>>(&self, index: usize, handle: impl fmt::Debug) -> &S {
         let found = self.states.get(index).and_then(|found| (&**found as &dyn Any).downcast_ref::<S>());
-        found.unwrap_or_else(|| foreign(handle))
+        found.unwrap_or_else(|| foreign(&handle))
     }
 
     /// The state of a handle, to be changed.
     #[inline]
     #[track_caller]
-    pub(super) fn state_mut<S: Registered<K>>(&mut self, index: usize, handle: &dyn fmt::Debug) -> &mut S {
+    pub(super) fn state_mut<S: Registered<K>>(&mut self, index: usize, handle: impl fmt::Debug) -> &mut S {
         let found = self.states.get_mut(index).and_then(|found| (&mut **found as &mut dyn Any).downcast_mut::<S>());
-        found.unwrap_or_else(|| foreign(handle))
+        found.unwrap_or_else(|| foreign(&handle))
     }
 }
 

@@ -39,6 +39,12 @@ impl<'a, K: 'static> KeyState<'a, K> {
     pub fn key(&self) -> &'a K {
         self.key
     }
+
+    /// Which of the keys that were looked ahead for it may be, its hash, and itself.
+    #[inline]
+    pub(super) fn sought(&self) -> (usize, u64, &'a K) {
+        (self.states.ahead(), self.hash, self.key)
+    }
 }
 
 impl<K: 'static> Drop for KeyState<'_, K> {

@@ -34,8 +34,8 @@ pub(super) trait Registered<K>: Any + Send {
     /// Whether it is far larger than a cache, so that looking ahead pays.
     fn is_large(&self) -> bool;
 
-    /// Has what it has of these keys in the cache when they are looked for.
-    fn look_ahead(&self, keys: &Ahead<'_, K>);
+    /// Looks for these keys, which come next.
+    fn look_ahead(&mut self, keys: &Ahead<'_, K>);
 
     /// How long what is in it lives; none where it lasts.
     fn ttl(&self) -> Option<Ttl> {
@@ -98,8 +98,8 @@ where
         self.table.is_large()
     }
 
-    fn look_ahead(&self, keys: &Ahead<'_, K>) {
-        std::hint::black_box(self.table.look_ahead(keys));
+    fn look_ahead(&mut self, keys: &Ahead<'_, K>) {
+        self.table.look_ahead(keys);
     }
 }
 
@@ -255,8 +255,8 @@ where
         self.table.is_large()
     }
 
-    fn look_ahead(&self, keys: &Ahead<'_, K>) {
-        std::hint::black_box(self.table.look_ahead(keys));
+    fn look_ahead(&mut self, keys: &Ahead<'_, K>) {
+        self.table.look_ahead(keys);
     }
 
     fn ttl(&self) -> Option<Ttl> {

@@ -20,7 +20,7 @@ use super::table_view::TableView;
 pub(crate) type KeyHasher<K> = Arc<dyn Fn(&K) -> u64 + Send + Sync>;
 
 /// How many keys [`KeyedTable::look_ahead`] looks for at once: their tags and the beginnings of their entries fit the first-level cache.
-pub(crate) const LOOK_AHEAD: usize = 256;
+pub(crate) const LOOK_AHEAD: usize = 128;
 
 /// Keys with their hashes, as many as there are.
 pub(crate) type Ahead<'a, K> = [Option<(u64, &'a K)>; LOOK_AHEAD];
@@ -45,6 +45,8 @@ pub(crate) struct KeyedTable<K, V> {
     /// The hash of the key that filled a segment: it is split before the next key is added.
     pub(super) full: Option<u64>,
     pub(super) copies: u64,
+    /// Where the keys may be that were last looked ahead for.
+    pub(super) ahead: Vec<Hint>,
     /// A key group has 2^depth slots.
     pub(super) depth: u32,
     pub(super) owned: Range<u16>,
@@ -140,18 +142,44 @@ impl<K: Eq, V> KeyedTable<K, V> {
         Hint { slot, bucket: bucket.unwrap_or(usize::MAX) }
     }
 
-    /// Has the entries of these keys in the cache when they are looked for, one after another, by code that does so much with each that
-    /// the processor would not look ahead to the next one. Returns how many it has come upon: not all that are there.
-    pub(crate) fn look_ahead(&self, keys: &Ahead<'_, K>) -> usize {
-        let mut hints = [Hint::default(); LOOK_AHEAD];
-        for (hint, (hash, _)) in hints.iter_mut().zip(keys.iter().flatten()) {
-            *hint = self.hint(*hash);
-        }
-        let found = hints.iter().zip(keys.iter().flatten()).filter(|(hint, (_, key))| {
-            let entry = self.tables.get(hint.slot).and_then(|table| table.get_bucket(hint.bucket));
-            entry.is_some_and(|(found, _)| found == *key)
-        });
-        found.count()
+    /// Looks for keys before they are accessed, one after another, by code that does so much with each that the processor would not look
+    /// ahead to the next one: their entries are in the cache then, and most are known by [`KeyedTable::found_ahead`]. Returns how many it
+    /// has come upon: not all that are there.
+    pub(crate) fn look_ahead(&mut self, keys: &Ahead<'_, K>) -> usize {
+        let mut ahead = std::mem::take(&mut self.ahead);
+        ahead.clear();
+        ahead.extend(keys.iter().flatten().map(|(hash, _)| self.hint(*hash)));
+        let found = ahead.iter().zip(keys.iter().flatten()).filter(|(hint, (_, key))| self.hinted(**hint, key).is_some()).count();
+        self.ahead = ahead;
+        found
+    }
+
+    /// Where the n-th of the keys is that were looked ahead for, if it was come upon and is there still.
+    #[inline]
+    pub(crate) fn found_ahead(&self, n: usize, key: &K) -> Option<Hint> {
+        self.ahead.get(n).copied().filter(|hint| self.hinted(*hint, key).is_some())
+    }
+
+    /// The value of the n-th of the keys that were looked ahead for, if it was come upon and is there still.
+    #[inline]
+    pub(crate) fn get_ahead(&self, n: usize, key: &K) -> Option<&V> {
+        self.hinted(*self.ahead.get(n)?, key)
+    }
+
+    #[inline]
+    fn hinted(&self, hint: Hint, key: &K) -> Option<&V> {
+        let (found, value) = self.tables.get(hint.slot)?.get_bucket(hint.bucket)?;
+        (found == key).then_some(value)
+    }
+
+    /// The value of a key that was found ahead.
+    ///
+    /// # Panics
+    /// Where the table has been changed since.
+    #[inline]
+    pub(crate) fn ahead_mut(&mut self, found: Hint) -> &mut V {
+        let entry = self.tables.get_mut(found.slot).and_then(|table| table.get_bucket_mut(found.bucket));
+        &mut entry.expect("found just now").1
     }
 
     /// The value of a key, to be changed, if it is where the hint says; else it has to be looked for.
