@@ -1,6 +1,8 @@
 //! What the tests share: flows, and how a run is judged.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use tidegate::testing::{End, RecordingSink, Run, Scripted, Simulation};
@@ -95,4 +97,15 @@ impl Draw {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)) % bound
     }
+}
+
+/// An example's program, which `cargo test` has built beside the tests.
+pub fn example(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let path = tests.parent().unwrap().parent().unwrap().join("examples").join(name);
+    if !path.exists() {
+        let built = Command::new(env!("CARGO")).args(["build", "--example", name]).status().unwrap();
+        assert!(built.success(), "the example is built");
+    }
+    path
 }

@@ -32,6 +32,7 @@ mod savepoints;
 mod service;
 mod short;
 mod sinks;
+mod soak;
 mod splits;
 mod state;
 mod stored;

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::common::{Draw, drawn_seed};
+use crate::common::{Draw, drawn_seed, example};
 
 /// By start, by origin and carrier: flights, and their delays together.
 type Windows = BTreeMap<i64, BTreeMap<(String, String), (u64, i64)>>;
@@ -17,19 +17,8 @@ const INPUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/flights-
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 
-/// The example's program, which `cargo test` has built beside the tests.
-fn program() -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let path = tests.parent().unwrap().parent().unwrap().join("examples").join("flights");
-    if !path.exists() {
-        let built = Command::new(env!("CARGO")).args(["build", "--example", "flights"]).status().unwrap();
-        assert!(built.success(), "the example is built");
-    }
-    path
-}
-
 fn command(dir: &Path, more: &[&str]) -> Command {
-    let mut command = Command::new(program());
+    let mut command = Command::new(example("flights"));
     command.args(["--input", INPUT, "--checkpoint-ms", "10"]).args(more);
     command.arg("--output").arg(dir.join("out")).arg("--state").arg(dir.join("state"));
     command.env("RUST_BACKTRACE", "0").stdout(Stdio::piped()).stderr(Stdio::piped());

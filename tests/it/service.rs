@@ -5,23 +5,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::common::example;
+
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(30);
-
-/// The example's program, which `cargo test` has built beside the tests.
-fn program() -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let path = tests.parent().unwrap().parent().unwrap().join("examples").join("service");
-    if !path.exists() {
-        let built = Command::new(env!("CARGO")).args(["build", "--example", "service"]).status().unwrap();
-        assert!(built.success(), "the example is built");
-    }
-    path
-}
 
 /// A running service; killed when it is dropped.
 struct Service {
@@ -40,7 +31,7 @@ impl Drop for Service {
 
 impl Service {
     fn start(dir: &Path, checkpoint_ms: u64) -> Self {
-        let mut command = Command::new(program());
+        let mut command = Command::new(example("service"));
         command.args(["--port", "0", "--deadline-s", "10", "--checkpoint-ms", &checkpoint_ms.to_string()]);
         command.arg("--state").arg(dir.join("state")).arg("--output").arg(dir.join("out"));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
