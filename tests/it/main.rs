@@ -26,6 +26,7 @@ mod operator_state;
 mod real_crashes;
 mod receipts;
 mod restarts;
+mod revival;
 mod savepoints;
 mod service;
 mod short;
