@@ -123,11 +123,7 @@ impl RegionState {
                 self.cause = None;
                 self.report_running(attempt);
             }
-            Action::ReportAgain { attempt } => {
-                self.report_running(attempt);
-                let ended = self.entrants.iter().filter(|(_, entrant)| entrant.ended);
-                ended.for_each(|(task, _)| self.tell_coordinator(checkpoint::Event::TaskEnded { task: *task, attempt }));
-            }
+            Action::ReportAgain { attempt } => self.report_running(attempt),
             Action::CancelTasks { tasks, .. } => {
                 self.abandoned = self.entrants.is_empty();
                 self.each(&tasks, |entrant| entrant.reach.tell(Command::Cancel));
@@ -176,6 +172,9 @@ impl RegionState {
         let member = |task: &TaskId| Member { task: *task, source: plan.is_source(*task) };
         let members = self.args.tasks.iter().map(member).collect();
         self.tell_coordinator(checkpoint::Event::RegionUp { region: self.args.id, attempt, members });
+        // One that ended while another coordinator was there, or none, has told nobody who is here now.
+        let ended = self.entrants.iter().filter(|(_, entrant)| entrant.ended);
+        ended.for_each(|(task, _)| self.tell_coordinator(checkpoint::Event::TaskEnded { task: *task, attempt }));
     }
 
     /// Reads the restore point and takes the sinks up, off this actor.

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use tidegate::testing::{Calamity, CrashPoint, End, FaultPlan, PlannedFault, RecordingSink, Role, Run, Scripted, Simulation};
-use tidegate::{Error, Job, JobEvent, JobHandle, Place, Restart, Savepoint, millis};
+use tidegate::{Error, Job, JobEvent, JobHandle, Place, Restart, Savepoint, millis, secs};
 
 use crate::common::{Counted, count, counted, finished, job, numbers, sound};
 
@@ -84,6 +84,26 @@ fn a_crash_at_any_step_of_a_checkpoint_is_survived_together_with_one_of_either()
         }
     }
     assert!(struck > 200, "{struck}");
+}
+
+/// Found by the property of flows: a task ended while its region was being started and no coordinator was there; nobody knew of it, and
+/// no checkpoint was ever the final one.
+#[test]
+fn a33_a_task_that_ends_while_nobody_is_there_to_hear_of_it_is_heard_of() {
+    let mut struck = 0;
+    for seed in 0..40 {
+        for nth in 2..=12 {
+            let faults = [PlannedFault::Actor { role: Role::Coordinator, nth }];
+            let sim = Simulation::new(seed).bounds(30_000, secs(60)).faults(faults.into_iter().collect());
+            let out = sim.sink();
+            let job = job(&sim).parallelism(2);
+            job.source("numbers", Scripted::new([vec![1, 2], vec![3]])).key_by(|n| n % 7).count().sink("out", out.clone());
+            finished(&sim.run(job));
+            assert_eq!(out.sorted(), counted([1, 2, 3], 7));
+            struck += u64::from(sim.fates()[0].fired);
+        }
+    }
+    assert!(struck > 100, "{struck}");
 }
 
 #[test]
