@@ -64,6 +64,12 @@ pub(crate) const MANUAL_QUEUE: usize = 16;
 /// Checkpoints that are remembered because their manifest may have been written or not: only the newest of them matter, and a
 /// store that answers so this often in a row has been down for long.
 pub(crate) const UNCERTAIN_KEPT: usize = 64;
+/// Failures of the coordinator and the snapshot actor that are survived in any [`PAIR_FAILURES_PER`]: one more is no accident.
+pub(crate) const PAIR_FAILURES: usize = 5;
+/// See [`PAIR_FAILURES`].
+pub(crate) const PAIR_FAILURES_PER: Duration = Duration::from_secs(60);
+/// Where a store does not say what a pair of the two has left, it is asked again after this.
+pub(crate) const SETTLE_AGAIN: Duration = Duration::from_millis(200);
 /// Savepoints that are remembered because what belongs to them must not be touched: more than can be under way, or late, at once.
 pub(crate) const SAVEPOINTS_REMEMBERED: usize = 64;
 /// A final checkpoint that failed is tried again after this: at once for a person, seldom enough for a store that is down.

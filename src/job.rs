@@ -35,7 +35,7 @@ pub(crate) use question::Posed;
 pub use question::{Askable, Queryable};
 pub use scan::Scan;
 pub use shutdown::Shutdown;
-pub use tree::{JobTree, RegionNode, TaskNode, TaskState};
+pub use tree::{JobTree, PairNode, RegionNode, TaskNode, TaskState};
 
 /// How long the end of a job waits for work that still blocks.
 const LET_GO: Duration = Duration::from_secs(2);

@@ -69,7 +69,7 @@ pub use error::{BoxError, Error, Fatal, Result};
 pub use frame::Keyed;
 pub use ids::{Attempt, CheckpointId, KeyGroup, RegionId, TaskId, Uid};
 pub use job::{
-    Askable, CheckpointFailure, Events, JobEvent, JobHandle, JobSummary, JobTree, OperatorSummary, Probe, Queryable,
+    Askable, CheckpointFailure, Events, JobEvent, JobHandle, JobSummary, JobTree, OperatorSummary, PairNode, Probe, Queryable,
     RegionFailure, RegionNode, RegionState, RestoredFrom, Scan, Shutdown, TaskNode, TaskState,
 };
 pub use key::Key;

@@ -3,44 +3,47 @@
 //! It talks to tasks through their region's supervisor, and to the store through the keeper.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::alarm::Alarm;
 use super::event::JobEvent;
+use super::handover::{Asker, Handover, Tenure};
 use super::hooked::enter;
 use super::keeper::KeeperMsg;
 use super::post::post;
 use super::region::RegionMsg;
 use super::savepoints::Target;
 use super::status::JobStatus;
-use crate::checkpoint::{AckAnswer, Action, Coordinator, Event, Purpose, Reason, Start};
+use crate::checkpoint::{AckAnswer, Action, Coordinator, Ending, Event, Inherited, Purpose, Reason, Start};
 use crate::config::Checkpoints;
 use crate::error::{BoxError, Error};
 use crate::hook::{Canary, CrashPoint, Hooks, Role, Who};
 use crate::ids::{CheckpointId, RegionId, TaskId};
-use crate::snapshot::{JobStore, Place, Savepoint, TaskEntry};
+use crate::snapshot::{JobStore, Savepoint, TaskEntry};
 use crate::supervision;
 use crate::task::Command;
 use crate::time::{Clock, Moment};
 
 /// What the coordinator is sent.
 pub(crate) enum CoordinatorMsg {
-    /// Who there is to talk to; comes first.
-    Peers { keeper: ActorRef<KeeperMsg>, regions: Vec<(ActorRef<RegionMsg>, Vec<TaskId>)> },
+    /// Who there is to talk to, and what the coordinator before has left; comes first.
+    Peers { keeper: ActorRef<KeeperMsg>, regions: Peers, inherited: Option<Inherited> },
     /// For the machine.
     Event(Event<TaskEntry>),
     /// Someone wants a checkpoint.
-    Request(RpcReplyPort<Result<CheckpointId, Error>>),
-    /// Someone wants a savepoint, for this purpose.
-    Savepoint { place: Place, purpose: Purpose, port: RpcReplyPort<Result<Savepoint, Error>> },
+    Request { token: u64 },
+    /// Someone wants a savepoint.
+    Savepoint { token: u64 },
     /// Whether it can be written where it is to lie.
     Looked { token: u64, purpose: Purpose, looked: Result<(), Error> },
     /// The alarm.
     Tick,
 }
+
+/// The supervisors of the regions, in order, with their tasks.
+pub(crate) type Peers = Vec<(ActorRef<RegionMsg>, Vec<TaskId>)>;
 
 /// What the coordinator begins with.
 pub(crate) struct CoordinatorArgs {
@@ -51,6 +54,8 @@ pub(crate) struct CoordinatorArgs {
     pub(crate) status: Arc<JobStatus>,
     pub(crate) store: Option<Arc<JobStore>>,
     pub(crate) hooks: Hooks,
+    pub(super) handover: Arc<Handover>,
+    pub(super) tenure: Tenure,
 }
 
 /// The coordinator's behaviour.
@@ -67,17 +72,10 @@ pub(crate) struct CoordinatorState {
     regions: Vec<ActorRef<RegionMsg>>,
     region_of: BTreeMap<TaskId, RegionId>,
     store: Option<Arc<JobStore>>,
-    waiting: BTreeMap<u64, Asker>,
-    /// Where the savepoint lies with which the job ends.
-    leaving: Option<PathBuf>,
-    next_token: u64,
+    /// What outlives this coordinator.
+    handover: Arc<Handover>,
     under_way: BTreeMap<CheckpointId, UnderWay>,
-}
-
-/// Who waits for a checkpoint.
-enum Asker {
-    Checkpoint(RpcReplyPort<Result<CheckpointId, Error>>),
-    Savepoint(Place, RpcReplyPort<Result<Savepoint, Error>>),
+    _tenure: Tenure,
 }
 
 /// A checkpoint that has begun.
@@ -126,6 +124,7 @@ impl CoordinatorState {
         match action {
             Action::ReserveIds { .. } => self.keeper(KeeperMsg::ReserveIds),
             Action::Trigger { id, sources } => {
+                self.handover.begins(id);
                 self.hooks.crash(CrashPoint::BeforeTrigger)?;
                 self.hooks.tell(Who::Coordinator, || format!("checkpoint {id} begins"));
                 self.status.tell(JobEvent::CheckpointBegun { id });
@@ -136,9 +135,16 @@ impl CoordinatorState {
                 }
             }
             Action::Savepoint { id, token, purpose } => self.savepoint_begins(id, token, purpose),
-            Action::StandStill { id } => self.all_regions(|| RegionMsg::StandStill(id)),
-            Action::GoOn => self.all_regions(|| RegionMsg::GoOn),
+            Action::StandStill { id } => {
+                self.handover.ends(Ending::StandingStill);
+                self.all_regions(|| RegionMsg::StandStill(id));
+            }
+            Action::GoOn => {
+                self.handover.ends(Ending::NotYet);
+                self.all_regions(|| RegionMsg::GoOn);
+            }
             Action::Drain { sources } => {
+                self.handover.ends(Ending::Draining);
                 self.hooks.tell(Who::Coordinator, || "has the sources read no more: the job drains".into());
                 for (task, attempt) in sources {
                     let Some(region) = self.region_of.get(&task) else { continue };
@@ -146,6 +152,7 @@ impl CoordinatorState {
                 }
             }
             Action::StartAnew(reason) => {
+                self.handover.ends(Ending::NotYet);
                 let cause =
                     Error::CheckpointRefused { reason: format!("the savepoint that the job was to end with failed: {reason}") };
                 self.all_regions(|| RegionMsg::Event(supervision::Event::StartAnew { cause: cause.clone() }));
@@ -153,7 +160,8 @@ impl CoordinatorState {
             Action::Leave { id } => {
                 self.hooks.tell(Who::Coordinator, || format!("savepoint {id} is complete, and the job ends with it"));
                 self.under_way.remove(&id);
-                let savepoint = self.leaving.clone().unwrap_or_default();
+                self.handover.ends(Ending::Left(id));
+                let savepoint = self.handover.place_of(id);
                 self.all_regions(|| RegionMsg::Leave { id, savepoint: savepoint.clone() });
             }
             Action::Acked { task, id, answer } => {
@@ -182,12 +190,14 @@ impl CoordinatorState {
                 self.status.tell(JobEvent::CheckpointCompleted { id, took, bytes });
                 tracing::debug!(checkpoint = %id, "complete");
                 self.all_regions(|| RegionMsg::Complete(id));
+                self.handover.announced(id);
             }
             Action::NotifyAborted { id, latest } => {
                 self.hooks.tell(Who::Coordinator, || format!("checkpoint {id} is given up"));
                 self.status.failed_checkpoints.add(1);
                 self.under_way.remove(&id);
                 self.all_regions(|| RegionMsg::Aborted(id, latest));
+                self.handover.is_over(id);
             }
             Action::Discard(entry) => self.keeper(KeeperMsg::Discard(entry)),
             Action::DeleteCheckpoint(id) => self.keeper(KeeperMsg::Delete(id)),
@@ -199,7 +209,10 @@ impl CoordinatorState {
                 });
                 self.region(region, RegionMsg::Event(supervision::Event::RestorePoint(point)));
             }
-            Action::FinalDone(id) => self.all_regions(|| RegionMsg::Finish(id)),
+            Action::FinalDone(id) => {
+                self.handover.ends(Ending::Final(id));
+                self.all_regions(|| RegionMsg::Finish(id));
+            }
             Action::FailJob(reason) => {
                 let cause =
                     Error::CheckpointRefused { reason: format!("too many checkpoints failed in a row; the last one: {reason}") };
@@ -209,24 +222,17 @@ impl CoordinatorState {
         Ok(())
     }
 
-    /// Tells the keeper where a savepoint is to be written.
+    /// Notes where a savepoint is written: the keeper looks there.
     fn savepoint_begins(&mut self, id: CheckpointId, token: u64, purpose: Purpose) {
-        let Some(Asker::Savepoint(place, _)) = self.waiting.get(&token) else { return };
+        let Some((place, ..)) = self.handover.wanted(token) else { return };
         // The place was looked at when it was asked for.
         let Ok(folder) = place.folder(self.store.as_deref(), id) else { return };
-        if let Purpose::Stop { .. } = purpose {
-            self.leaving = Some(folder.located());
-        }
-        self.keeper(KeeperMsg::SavepointBegins { id, target: Target { folder, purpose } });
+        self.handover.aims(id, token, Target { folder, purpose });
     }
 
     /// A savepoint is asked for: whether it can be written there is looked at first.
-    fn ask_savepoint(&mut self, place: Place, purpose: Purpose, port: RpcReplyPort<Result<Savepoint, Error>>) {
-        self.next_token += 1;
-        let token = self.next_token;
-        let same = |asker: &Asker| matches!(asker, Asker::Savepoint(other, _) if other.is_same(&place));
-        let is_taken = self.waiting.values().any(same);
-        self.waiting.insert(token, Asker::Savepoint(place.clone(), port));
+    fn ask_savepoint(&mut self, token: u64) {
+        let Some((place, purpose, is_taken)) = self.handover.wanted(token) else { return };
         if is_taken {
             let reason = "another savepoint is being written there: name another directory".into();
             return self.refuse(token, Error::SavepointFailed { place: place.shown(), reason });
@@ -250,20 +256,23 @@ impl CoordinatorState {
     }
 
     fn refuse(&mut self, token: u64, error: Error) {
-        if let Some(Asker::Savepoint(_, port)) = self.waiting.remove(&token) {
+        if let Some(Asker::Savepoint { port, .. }) = self.handover.take(token) {
             heard(port.send(Err(error)).is_ok());
         }
     }
 
     fn answer(&mut self, token: u64, answer: Result<CheckpointId, Reason>) {
-        match self.waiting.remove(&token) {
+        match self.handover.take(token) {
             None => {}
             Some(Asker::Checkpoint(port)) => {
                 let answer = answer.map_err(|reason| Error::CheckpointRefused { reason: reason.to_string() });
                 heard(port.send(answer).is_ok());
             }
-            Some(Asker::Savepoint(place, port)) => {
-                self.under_way.retain(|id, _| Ok(*id) != answer);
+            Some(Asker::Savepoint { place, port, .. }) => {
+                if let Ok(id) = answer {
+                    self.under_way.remove(&id);
+                    self.handover.is_over(id);
+                }
                 let refused = |reason: Reason| Error::SavepointFailed { place: place.shown(), reason: reason.to_string() };
                 let savepoint = answer.map_err(refused).and_then(|id| Savepoint::at(&place, self.store.as_deref(), id));
                 heard(port.send(savepoint).is_ok());
@@ -306,10 +315,9 @@ impl Actor for CoordinatorActor {
             regions: Vec::new(),
             region_of: BTreeMap::new(),
             store: args.store,
-            leaving: None,
-            waiting: BTreeMap::new(),
-            next_token: 0,
+            handover: args.handover,
             under_way: BTreeMap::new(),
+            _tenure: args.tenure,
         };
         state.feed(Event::Reserved { up_to: args.reserved_up_to }, &myself)?;
         Ok(state)
@@ -323,20 +331,19 @@ impl Actor for CoordinatorActor {
     ) -> Result<(), ActorProcessingErr> {
         enter(&state.hooks, Role::Coordinator).await?;
         match message {
-            CoordinatorMsg::Peers { keeper, regions } => {
+            CoordinatorMsg::Peers { keeper, regions, inherited } => {
                 state.keeper = Some(keeper);
                 for (id, (region, tasks)) in regions.into_iter().enumerate() {
                     state.regions.push(region);
                     state.region_of.extend(tasks.into_iter().map(|task| (task, RegionId(id as u32))));
                 }
+                if let Some(inherited) = inherited {
+                    state.feed(Event::TakeOver(inherited), &myself)?;
+                }
             }
             CoordinatorMsg::Event(event) => state.feed(event, &myself)?,
-            CoordinatorMsg::Request(port) => {
-                state.next_token += 1;
-                state.waiting.insert(state.next_token, Asker::Checkpoint(port));
-                state.feed(Event::Request { token: state.next_token }, &myself)?;
-            }
-            CoordinatorMsg::Savepoint { place, purpose, port } => state.ask_savepoint(place, purpose, port),
+            CoordinatorMsg::Request { token } => state.feed(Event::Request { token }, &myself)?,
+            CoordinatorMsg::Savepoint { token } => state.ask_savepoint(token),
             CoordinatorMsg::Looked { token, purpose, looked } => state.looked(token, purpose, looked, &myself)?,
             CoordinatorMsg::Tick => {
                 state.alarm.rang();

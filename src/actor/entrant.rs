@@ -11,6 +11,8 @@ use crate::task::Command;
 pub(super) struct Entrant {
     pub(super) reach: Reach,
     pub(super) committed: Option<CheckpointId>,
+    /// It has read its last record.
+    pub(super) ended: bool,
 }
 
 impl Entrant {

@@ -114,6 +114,16 @@ pub enum JobEvent {
         /// The operators of its chain.
         operators: String,
     },
+    /// The coordinator or the snapshot actor failed: both are replaced, and no checkpoint is taken before. Records flow on.
+    PairFailed {
+        /// Which of them, and why.
+        cause: Error,
+    },
+    /// Both were replaced, and it was settled which checkpoint is the latest.
+    PairReplaced {
+        /// The number of their tenure; that of the first ones was 1.
+        tenure: u64,
+    },
     /// The job has finished: all data was handled, all output is committed.
     Finished,
     /// The job was cancelled.
@@ -188,6 +198,10 @@ impl fmt::Display for JobEvent {
                  for a loop or a wait without end in these operators"
             ),
             JobEvent::TaskMoves { task, operators } => write!(f, "task {task} ({operators}) has come back, and goes on"),
+            JobEvent::PairFailed { cause } => write!(f, "no checkpoint is taken until two actors are replaced: {cause}"),
+            JobEvent::PairReplaced { tenure } => {
+                write!(f, "the coordinator and the snapshot actor are replaced: their tenure number {tenure}")
+            }
             JobEvent::Finished => f.write_str("the job has finished"),
             JobEvent::Cancelled => f.write_str("the job was cancelled"),
             JobEvent::Failed { cause } => write!(f, "the job failed: {cause}"),

@@ -4,7 +4,6 @@
 //! task's part is written while its presence is held, so that the task is not gone before. The views of what is complete may stay
 //! in memory, for a restart.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::coordinator::CoordinatorMsg;
+use super::handover::{Handover, Tenure};
 use super::hooked::{enter, post_control};
 use super::post::post;
 use super::presence::Presence;
@@ -20,7 +20,6 @@ use super::root::{Common, RootMsg};
 use super::savepoints::{self, Target};
 use super::told::of_parts;
 use crate::checkpoint::{Event, Purpose, Refusal, Written};
-use crate::config::SAVEPOINTS_REMEMBERED;
 use crate::error::{Error, Result, blamed, chain_text, panic_text};
 use crate::hook::{Control, CrashPoint, Role, Who};
 use crate::ids::{CheckpointId, Uid};
@@ -62,11 +61,6 @@ pub(crate) enum KeeperMsg {
         token: u64,
         purpose: Purpose,
     },
-    /// This checkpoint is a savepoint, and is written there.
-    SavepointBegins {
-        id: CheckpointId,
-        target: Target,
-    },
     /// The job is over, and its checkpoints are not wanted any more.
     DeleteAll,
     /// Every commit is confirmed: note that the job has finished.
@@ -90,12 +84,9 @@ pub(crate) struct KeeperArgs {
     pub(crate) common: Arc<Common>,
     pub(crate) coordinator: ActorRef<CoordinatorMsg>,
     pub(crate) root: ActorRef<RootMsg>,
-}
-
-/// The keeper, and the savepoints that are under way, or may still be written to: the latest ones.
-pub(crate) struct KeeperState {
-    keeper: Arc<KeeperArgs>,
-    targets: BTreeMap<CheckpointId, Target>,
+    pub(super) handover: Arc<Handover>,
+    /// While a call is under way, the keeper is not gone.
+    pub(super) _tenure: Tenure,
 }
 
 /// The keeper's behaviour.
@@ -108,28 +99,27 @@ pub(super) const UNKEPT_IDS: u64 = u64::MAX / 2;
 
 impl Actor for Keeper {
     type Msg = KeeperMsg;
-    type State = KeeperState;
+    type State = Arc<KeeperArgs>;
     type Arguments = KeeperArgs;
 
-    async fn pre_start(&self, _: ActorRef<KeeperMsg>, args: KeeperArgs) -> Result<KeeperState, ActorProcessingErr> {
-        Ok(KeeperState { keeper: Arc::new(args), targets: BTreeMap::new() })
+    async fn pre_start(&self, _: ActorRef<KeeperMsg>, args: KeeperArgs) -> Result<Arc<KeeperArgs>, ActorProcessingErr> {
+        Ok(Arc::new(args))
     }
 
     async fn handle(
         &self,
         myself: ActorRef<KeeperMsg>,
         message: KeeperMsg,
-        state: &mut KeeperState,
+        keeper: &mut Arc<KeeperArgs>,
     ) -> Result<(), ActorProcessingErr> {
-        let common = state.keeper.common.clone();
-        enter(&common.hooks, Role::Keeper).await?;
+        enter(&keeper.common.hooks, Role::Keeper).await?;
         match message {
             KeeperMsg::ResolveLater { id } => later(myself, KeeperMsg::ResolveManifest { id }),
             KeeperMsg::MarkLater { id } => later(myself, KeeperMsg::Mark { id }),
-            KeeperMsg::SavepointBegins { id, target } => state.begin(id, target),
             message => {
-                let (keeper, target) = (state.keeper.clone(), state.target_of(&message));
-                common.executor.offload(Box::new(move || keeper.work(message, target, &myself)));
+                let (keeper, target) = (keeper.clone(), keeper.target_of(&message));
+                let executor = keeper.common.executor.clone();
+                executor.offload(Box::new(move || keeper.work(message, target, &myself)));
             }
         }
         Ok(())
@@ -144,14 +134,7 @@ fn later(to: ActorRef<KeeperMsg>, message: KeeperMsg) {
     });
 }
 
-impl KeeperState {
-    fn begin(&mut self, id: CheckpointId, target: Target) {
-        self.targets.insert(id, target);
-        if self.targets.len() > SAVEPOINTS_REMEMBERED {
-            self.targets.pop_first();
-        }
-    }
-
+impl KeeperArgs {
     /// Where what a message is about is written, if it is a savepoint.
     fn target_of(&self, message: &KeeperMsg) -> Option<Target> {
         let id = match message {
@@ -160,11 +143,9 @@ impl KeeperState {
             KeeperMsg::WriteManifest { id, .. } | KeeperMsg::Mark { id } | KeeperMsg::Delete(id) => *id,
             _ => return None,
         };
-        self.targets.get(&id).cloned()
+        self.handover.target(id)
     }
-}
 
-impl KeeperArgs {
     fn work(&self, message: KeeperMsg, target: Option<Target>, myself: &ActorRef<KeeperMsg>) {
         match message {
             KeeperMsg::Persist(part) => self.persist(*part, target),
@@ -189,7 +170,7 @@ impl KeeperArgs {
                 self.delete_all();
                 post(&self.root, RootMsg::Tidied);
             }
-            KeeperMsg::SavepointBegins { .. } | KeeperMsg::MarkLater { .. } => {}
+            KeeperMsg::MarkLater { .. } => {}
         }
     }
 
@@ -377,7 +358,7 @@ impl KeeperArgs {
 }
 
 /// Does what may fail without harm.
-fn tidied(what: &str, tidy: impl FnOnce() -> Result<()>) {
+pub(super) fn tidied(what: &str, tidy: impl FnOnce() -> Result<()>) {
     if let Err(error) = guarded(tidy) {
         tracing::warn!(%error, "could not {what}");
     }

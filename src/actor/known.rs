@@ -71,10 +71,20 @@ pub(crate) struct KnownRegion {
     pub(crate) last_failure: Option<String>,
 }
 
+/// What is known of the coordinator and the snapshot actor.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownPair {
+    /// Whether they are there; else they are being replaced.
+    pub(crate) serves: bool,
+    pub(crate) tenure: u64,
+    pub(crate) last_failure: Option<String>,
+}
+
 /// What is known of a job.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) regions: BTreeMap<RegionId, KnownRegion>,
+    pub(crate) pair: KnownPair,
     /// Since when a checkpoint may be expected: when the latest one was complete, or a region ran again.
     pub(crate) fresh_since: Moment,
     /// How often regions were restarted since a checkpoint was complete.
@@ -91,6 +101,7 @@ impl Known {
         let fresh = KnownRegion { state: RegionState::Starting, attempt: None, restarts: 0, last_failure: None };
         Known {
             regions: (0..regions as u32).map(|id| (RegionId(id), fresh.clone())).collect(),
+            pair: KnownPair { serves: true, tenure: 1, last_failure: None },
             fresh_since: now,
             restarts_since: 0,
             failing: None,
@@ -133,6 +144,10 @@ impl Known {
                     self.fresh_since = now;
                 }
             }
+            JobEvent::PairFailed { cause } => {
+                (self.pair.serves, self.pair.last_failure) = (false, Some(cause.to_string()));
+            }
+            JobEvent::PairReplaced { tenure } => (self.pair.serves, self.pair.tenure) = (true, *tenure),
             JobEvent::RegionEnded { region } => self.region(*region, |known| known.state = RegionState::Ended),
             _ => {}
         }

@@ -4,10 +4,8 @@
 
 use std::time::Duration;
 
-use ractor::ActorRef;
 use tokio::sync::oneshot;
 
-use super::coordinator::CoordinatorMsg;
 use super::post::post;
 use super::root::{RootMsg, RootRef};
 use crate::config::WISH_AGAIN;
@@ -18,14 +16,9 @@ use crate::ids::CheckpointId;
 pub(crate) type Last = Result<CheckpointId, String>;
 
 /// Takes the last checkpoint within this time, tells of it, and ends the job as a crash would: it is to go on from there.
-pub(super) async fn shut_down(
-    coordinator: ActorRef<CoordinatorMsg>,
-    root: RootRef,
-    within: Duration,
-    tell: oneshot::Sender<Last>,
-) {
+pub(super) async fn shut_down(root: RootRef, within: Duration, tell: oneshot::Sender<Last>) {
     let mut refused = None;
-    let taken = tokio::time::timeout(within, take(&coordinator, &mut refused)).await;
+    let taken = tokio::time::timeout(within, take(&root, &mut refused)).await;
     let last = match (taken, refused) {
         (Ok(Some(id)), _) => Ok(id),
         // The job is ending already: it says how.
@@ -39,10 +32,10 @@ pub(super) async fn shut_down(
 }
 
 /// Asks until a checkpoint is complete: a region that is being restarted needs a moment. None where nobody is left to be asked.
-async fn take(coordinator: &ActorRef<CoordinatorMsg>, refused: &mut Option<Error>) -> Option<CheckpointId> {
+async fn take(root: &RootRef, refused: &mut Option<Error>) -> Option<CheckpointId> {
     loop {
         let (port, answer) = oneshot::channel();
-        post(coordinator, CoordinatorMsg::Request(port.into()));
+        post(root, RootMsg::Request(port.into()));
         match answer.await {
             Ok(Ok(id)) => return Some(id),
             Ok(Err(error)) => *refused = Some(error),

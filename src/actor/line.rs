@@ -4,10 +4,8 @@
 
 use std::sync::OnceLock;
 
-use ractor::ActorRef;
 use tokio::sync::oneshot;
 
-use super::coordinator::CoordinatorMsg;
 use super::post::post;
 use super::root::{RootMsg, RootRef};
 use crate::config::WISH_AGAIN;
@@ -34,10 +32,10 @@ impl Line {
 }
 
 /// Asks for a checkpoint, and again after a while, until none is wanted or nobody is there to be asked.
-pub(super) async fn insist(coordinator: ActorRef<CoordinatorMsg>, still: StillWanted) {
+pub(super) async fn insist(root: RootRef, still: StillWanted) {
     while still() {
         let (port, answer) = oneshot::channel();
-        post(&coordinator, CoordinatorMsg::Request(port.into()));
+        post(&root, RootMsg::Request(port.into()));
         match answer.await {
             Ok(Ok(_)) => {}
             Ok(Err(refused)) => tracing::debug!(%refused, "an input is full, and waits for a checkpoint"),

@@ -3,7 +3,6 @@
 //! Always: a task is told about under its attempt only; what an older attempt still sends is dropped.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,20 +16,22 @@ use super::farewell::Farewell;
 use super::hooked::{enter, route};
 use super::keeper::{KeeperMsg, Part, guarded};
 use super::opened::{Opened, open_task};
+use super::pair::PairRef;
 use super::post::post;
 use super::presence::Presence;
 use super::restore::{Origin, RestorePoint, Wanted};
 use super::root::{Common, RootMsg};
 use super::shell::Shell;
 use crate::checkpoint::{self, Member};
-use crate::error::{BoxError, Error, Result, panic_text};
+use crate::error::{BoxError, Error, Result};
 use crate::executor::{Driver, Ending, drive};
 use crate::hook::{Control, CrashPoint, Role, Who};
-use crate::ids::{Attempt, CheckpointId, RegionId, TaskId, Uid};
-use crate::operator::{OpId, Question, Work};
-use crate::plan::{AttemptContext, Opener, Surroundings, wire};
+use crate::ids::{Attempt, CheckpointId, RegionId, TaskId};
+use crate::operator::Question;
+use crate::plan::{AttemptContext, wire};
+use crate::snapshot::TaskEntry;
 use crate::supervision::{Action, Event, Region};
-use crate::task::{Command, Report, Standstill};
+use crate::task::{Command, Standstill};
 
 /// What a region's supervisor is sent.
 pub(crate) enum RegionMsg {
@@ -56,6 +57,12 @@ pub(crate) enum RegionMsg {
     GoOn,
     /// The savepoint with which the job ends is complete, and lies there: tasks go once they have committed it.
     Leave { id: CheckpointId, savepoint: PathBuf },
+    /// What a task has to say to the coordinator.
+    Told(checkpoint::Event<TaskEntry>),
+    /// A task's part of a checkpoint, for the keeper.
+    Persist(Box<Part>),
+    /// Another coordinator and another keeper are to be talked to from now on.
+    Pair(PairRef),
     /// A task has committed everything up to a checkpoint.
     Committed { task: TaskId, attempt: Attempt, id: CheckpointId },
     /// The alarm.
@@ -68,8 +75,7 @@ pub(crate) struct RegionArgs {
     pub(crate) tasks: Vec<TaskId>,
     pub(crate) common: Arc<Common>,
     pub(crate) root: ActorRef<RootMsg>,
-    pub(crate) coordinator: ActorRef<CoordinatorMsg>,
-    pub(crate) keeper: ActorRef<KeeperMsg>,
+    pub(crate) pair: PairRef,
 }
 
 /// The supervisor's behaviour.
@@ -77,7 +83,7 @@ pub(crate) struct RegionSupervisor;
 
 /// The machine, and the tasks of the current attempt.
 pub(crate) struct RegionState {
-    args: RegionArgs,
+    pub(super) args: RegionArgs,
     machine: Region,
     alarm: Alarm,
     pub(super) entrants: BTreeMap<TaskId, Entrant>,
@@ -117,6 +123,7 @@ impl RegionState {
                 self.cause = None;
                 self.report_running(attempt);
             }
+            Action::ReportAgain { attempt } => self.report_running(attempt),
             Action::CancelTasks { tasks, .. } => {
                 self.abandoned = self.entrants.is_empty();
                 self.each(&tasks, |entrant| entrant.reach.tell(Command::Cancel));
@@ -141,12 +148,23 @@ impl RegionState {
         Ok(())
     }
 
-    fn tell_coordinator(&self, event: checkpoint::Event<crate::snapshot::TaskEntry>) {
-        post(&self.args.coordinator, CoordinatorMsg::Event(event));
+    fn tell_coordinator(&self, event: checkpoint::Event<TaskEntry>) {
+        post(&self.args.pair.coordinator, CoordinatorMsg::Event(event));
     }
 
     fn each(&self, tasks: &[TaskId], act: impl Fn(&Entrant)) {
         tasks.iter().filter_map(|task| self.entrants.get(task)).for_each(act);
+    }
+
+    /// Passes on what a task has to say, and remembers which ones have ended.
+    fn told(&mut self, event: checkpoint::Event<TaskEntry>) {
+        if let checkpoint::Event::TaskEnded { task, attempt } = &event
+            && *attempt == self.machine.attempt()
+            && let Some(entrant) = self.entrants.get_mut(task)
+        {
+            entrant.ended = true;
+        }
+        self.tell_coordinator(event);
     }
 
     fn report_running(&mut self, attempt: Attempt) {
@@ -154,6 +172,9 @@ impl RegionState {
         let member = |task: &TaskId| Member { task: *task, source: plan.is_source(*task) };
         let members = self.args.tasks.iter().map(member).collect();
         self.tell_coordinator(checkpoint::Event::RegionUp { region: self.args.id, attempt, members });
+        // One that ended while another coordinator was there, or none, has told nobody who is here now.
+        let ended = self.entrants.iter().filter(|(_, entrant)| entrant.ended);
+        ended.for_each(|(task, _)| self.tell_coordinator(checkpoint::Event::TaskEnded { task: *task, attempt }));
     }
 
     /// Reads the restore point and takes the sinks up, off this actor.
@@ -216,7 +237,7 @@ impl RegionState {
         self.reset_counters();
         for opener in wire(&common.plan, &self.args.tasks, &context) {
             let reach = Reach::Lane(opener.commands.clone());
-            self.entrants.insert(opener.id, Entrant { reach, committed: None });
+            self.entrants.insert(opener.id, Entrant { reach, committed: None, ended: false });
             let watched = (common.hooks.clone(), self.args.id);
             let presence = Presence::new(opener.id, attempt, myself.clone(), watched);
             let surroundings = self.surroundings(&opener, attempt, &presence, myself);
@@ -236,42 +257,6 @@ impl RegionState {
         let metrics = uids.filter_map(|uid| common.status.operators.get(uid));
         let counters = metrics.flat_map(|metrics| [&metrics.records, &metrics.skipped, &metrics.late_dropped]);
         counters.for_each(|counter| counter.set(0));
-    }
-
-    fn surroundings(&self, opener: &Opener, attempt: Attempt, presence: &Presence, myself: &ActorRef<RegionMsg>) -> Surroundings {
-        let (task, uids): (TaskId, Arc<[Uid]>) = (opener.id, opener.uids().into());
-        let (keeper, coordinator, region) = (self.args.keeper.clone(), self.args.coordinator.clone(), myself.clone());
-        let (of_report, hooks) = (presence.clone(), self.args.common.hooks.clone());
-        let report = move |report| match report {
-            Report::View(view) => {
-                hooks.tell(Who::Task(task), || format!("sends barrier {} on, and takes its view", view.checkpoint));
-                let (uids, presence, region) = (uids.clone(), of_report.clone(), region.clone());
-                post(&keeper, KeeperMsg::Persist(Box::new(Part { view, uids, presence, region })));
-            }
-            Report::Declined(id, reason) => {
-                let refusal = reason.into();
-                post(&coordinator, CoordinatorMsg::Event(checkpoint::Event::Decline { task, attempt, id, refusal }));
-            }
-            Report::Ended => {
-                hooks.tell(Who::Task(task), || "has read its last record".into());
-                post(&coordinator, CoordinatorMsg::Event(checkpoint::Event::TaskEnded { task, attempt }));
-            }
-            Report::Committed(id) => {
-                hooks.tell(Who::Task(task), || format!("has heard that checkpoint {id} is complete, and has committed"));
-                post(&region, RegionMsg::Committed { task, attempt, id });
-            }
-        };
-        let (executor, region, of_work) = (self.args.common.executor.clone(), myself.clone(), presence.clone());
-        let offload = move |operator: OpId, work: Work| {
-            let (region, presence) = (region.clone(), of_work.clone());
-            executor.offload(Box::new(move || {
-                let panicked = |panic: Box<dyn std::any::Any + Send>| Err(format!("panicked: {}", panic_text(&*panic)).into());
-                let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(panicked);
-                post(&region, RegionMsg::ToTask { task, attempt, command: Command::Worked(operator, result) });
-                drop(presence);
-            }));
-        };
-        Surroundings { report: Box::new(report), offload: Box::new(offload) }
     }
 
     /// Puts a shell around an open task and has it driven.
@@ -418,6 +403,12 @@ impl Actor for RegionSupervisor {
             RegionMsg::GoOn => {
                 state.standstill.nowhere();
                 state.entrants.values().for_each(|entrant| entrant.reach.tell(Command::GoOn));
+            }
+            RegionMsg::Told(event) => state.told(event),
+            RegionMsg::Persist(part) => post(&state.args.pair.keeper, KeeperMsg::Persist(part)),
+            RegionMsg::Pair(pair) => {
+                state.args.pair = pair;
+                state.feed(Event::Introduce, &myself)?;
             }
             RegionMsg::Committed { task, attempt, id } if attempt == current => state.committed(task, id),
             RegionMsg::ToTask { .. } | RegionMsg::Committed { .. } => {}

@@ -9,18 +9,21 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::sync::oneshot;
 
-use super::coordinator::{CoordinatorActor, CoordinatorArgs, CoordinatorMsg};
+use super::coordinator::CoordinatorMsg;
+use super::handover::Asker;
 use super::hooked::enter;
-use super::keeper::{Keeper, KeeperArgs, KeeperMsg};
+use super::keeper::KeeperMsg;
 use super::last::{Last, shut_down};
 use super::line::{Line, StillWanted, insist};
+use super::pair::{Beginning, PairState};
 use super::post::post;
 use super::region::{RegionArgs, RegionMsg, RegionSupervisor};
 use super::restore::Begun;
+use super::settle::Settled;
 use super::status::{JobEnd, JobStatus};
 use super::views::Views;
 use super::watchdog::watch;
-use crate::checkpoint::{self, Purpose, Start};
+use crate::checkpoint::{self, Purpose};
 use crate::config::{Checkpoints, Guarantee, KeepAtEnd, Pipes, Restart};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Running};
@@ -30,7 +33,7 @@ use crate::key::KeyHasher;
 use crate::operator::Question;
 use crate::plan::Plan;
 use crate::snapshot::{JobRecord, JobStore, Place, Savepoint};
-use crate::supervision::{Event, Outcome};
+use crate::supervision::{Event, Outcome, PairEvent};
 
 /// What the root is sent.
 pub(crate) enum RootMsg {
@@ -56,6 +59,12 @@ pub(crate) enum RootMsg {
     Abandon,
     /// Checkpoints that are not wanted after the end are deleted.
     Tidied,
+    /// A coordinator and a snapshot actor are gone, with all that they were at.
+    PairGone { tenure: u64 },
+    /// What they have left is known, or the store does not say.
+    Settled { tenure: u64, settled: Result<Settled> },
+    /// The alarm.
+    Tick,
 }
 
 /// A question on its way from a handle to a task.
@@ -109,14 +118,15 @@ pub(crate) struct Root;
 
 /// The tree below the root.
 pub(crate) struct RootState {
-    common: Arc<Common>,
-    coordinator: ActorRef<CoordinatorMsg>,
-    keeper: ActorRef<KeeperMsg>,
-    regions: Vec<ActorRef<RegionMsg>>,
+    pub(super) common: Arc<Common>,
+    pub(super) pair: PairState,
+    pub(super) regions: Vec<ActorRef<RegionMsg>>,
     /// The regions that have not come to their end.
     open: BTreeSet<RegionId>,
     failure: Option<Error>,
     cancelled: bool,
+    /// No checkpoint is begun any more.
+    stopping: bool,
     last: Option<CheckpointId>,
     keep: KeepAtEnd,
     /// Nobody holds the job any more.
@@ -127,6 +137,8 @@ pub(crate) struct RootState {
 /// How far the end is.
 enum Stage {
     Running,
+    /// All output is committed, and it is being noted that the job has finished with this checkpoint.
+    Finishing(CheckpointId),
     /// It is decided, and checkpoints are being deleted.
     Tidying(JobEnd),
     Over,
@@ -134,14 +146,15 @@ enum Stage {
 
 impl RootState {
     fn cancel(&mut self) {
-        post(&self.coordinator, CoordinatorMsg::Event(checkpoint::Event::Stopping));
+        self.stopping = true;
+        self.tell_coordinator(CoordinatorMsg::Event(checkpoint::Event::Stopping));
         for region in &self.regions {
             post(region, RegionMsg::Event(Event::Cancel));
         }
     }
 
     /// The first failure is the job's.
-    fn fail(&mut self, error: Error) {
+    pub(super) fn fail(&mut self, error: Error) {
         self.failure.get_or_insert(error);
         self.cancel();
     }
@@ -170,7 +183,10 @@ impl RootState {
         match (&self.failure, self.cancelled, self.last) {
             (Some(error), ..) => self.conclude(JobEnd::Failed(error.clone()), myself),
             (None, true, _) => self.conclude(JobEnd::Cancelled, myself),
-            (None, false, Some(id)) => post(&self.keeper, KeeperMsg::Finished { id }),
+            (None, false, Some(id)) => {
+                self.stage = Stage::Finishing(id);
+                self.end_on();
+            }
             (None, false, None) => self.conclude(JobEnd::Finished, myself),
         }
     }
@@ -186,7 +202,37 @@ impl RootState {
             return self.end(end, myself);
         }
         self.stage = Stage::Tidying(end);
-        post(&self.keeper, KeeperMsg::DeleteAll);
+        self.end_on();
+    }
+
+    /// Has the next thing done that the end waits for; where it was done before, once more does no harm.
+    pub(super) fn end_on(&self) {
+        match &self.stage {
+            Stage::Running | Stage::Over => {}
+            Stage::Finishing(id) => self.tell_keeper(KeeperMsg::Finished { id: *id }),
+            Stage::Tidying(_) => self.tell_keeper(KeeperMsg::DeleteAll),
+        }
+    }
+
+    /// Who could do what the end waits for is gone, and can't be replaced now.
+    pub(super) fn end_without_pair(&mut self, error: Error, myself: &ActorRef<RootMsg>) {
+        match &self.stage {
+            Stage::Running | Stage::Over => {}
+            Stage::Finishing(_) => self.end(JobEnd::Failed(error), myself),
+            Stage::Tidying(_) => self.tidied(myself),
+        }
+    }
+
+    fn finished(&mut self, written: Result<()>, myself: &ActorRef<RootMsg>) {
+        match (&self.stage, written) {
+            (Stage::Finishing(_), Ok(())) => self.conclude(JobEnd::Finished, myself),
+            (Stage::Finishing(_), Err(error)) => self.end(JobEnd::Failed(error), myself),
+            (Stage::Running | Stage::Tidying(_) | Stage::Over, _) => {}
+        }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping
     }
 
     fn tidied(&mut self, myself: &ActorRef<RootMsg>) {
@@ -195,7 +241,7 @@ impl RootState {
         }
     }
 
-    fn end(&mut self, end: JobEnd, myself: &ActorRef<RootMsg>) {
+    pub(super) fn end(&mut self, end: JobEnd, myself: &ActorRef<RootMsg>) {
         self.stage = Stage::Over;
         self.common.status.ended(end);
         myself.stop(None);
@@ -206,48 +252,37 @@ async fn start(args: RootArgs, myself: &ActorRef<RootMsg>) -> Result<RootState, 
     let RootArgs { common, checkpoints, restore, retained, ids, lines } = args;
     lines.iter().for_each(|line| line.connect(myself));
     let region_ids: Vec<RegionId> = (0..common.plan.regions.len() as u32).map(RegionId).collect();
-    let (clock, status) = (common.executor.clock(), common.status.clone());
-    let start = Start { regions: region_ids.clone(), restore, retained, reserved: ids.0 };
-    let (hooks, store, keep) = (common.hooks.clone(), common.store.clone(), checkpoints.kept_at_end());
-    let coordinator = CoordinatorArgs { options: checkpoints, start, reserved_up_to: ids.1, clock, status, store, hooks };
-    let (coordinator, _) = Actor::spawn_linked(None, CoordinatorActor, coordinator, myself.get_cell()).await?;
-    let keeper = KeeperArgs { common: common.clone(), coordinator: coordinator.clone(), root: myself.clone() };
-    let (keeper, _) = Actor::spawn_linked(None, Keeper, keeper, myself.get_cell()).await?;
+    let keep = checkpoints.kept_at_end();
+    let (pair, serving) = PairState::start(&common, checkpoints, Beginning { restore, retained, ids }, myself).await?;
     let mut regions = Vec::new();
     for (id, tasks) in region_ids.iter().zip(&common.plan.regions) {
-        let args = RegionArgs {
-            id: *id,
-            tasks: tasks.clone(),
-            common: common.clone(),
-            root: myself.clone(),
-            coordinator: coordinator.clone(),
-            keeper: keeper.clone(),
-        };
+        let args =
+            RegionArgs { id: *id, tasks: tasks.clone(), common: common.clone(), root: myself.clone(), pair: serving.clone() };
         let (region, _) = Actor::spawn_linked(None, RegionSupervisor, args, myself.get_cell()).await?;
         regions.push(region);
     }
-    let peers = regions.iter().cloned().zip(common.plan.regions.iter().cloned()).collect();
-    post(&coordinator, CoordinatorMsg::Peers { keeper: keeper.clone(), regions: peers });
-    for region in &regions {
-        post(region, RegionMsg::Event(Event::Start));
-    }
-    if common.hooks.get().is_none() {
-        tokio::spawn(watch(common.status.clone(), regions.clone()));
-    }
     let open = region_ids.into_iter().collect();
-    Ok(RootState {
+    let state = RootState {
         common,
-        coordinator,
-        keeper,
+        pair,
         regions,
         open,
         failure: None,
         cancelled: false,
+        stopping: false,
         last: None,
         keep,
         abandoned: false,
         stage: Stage::Running,
-    })
+    };
+    state.introduce(&serving, None);
+    for region in &state.regions {
+        post(region, RegionMsg::Event(Event::Start));
+    }
+    if state.common.hooks.get().is_none() {
+        tokio::spawn(watch(state.common.status.clone(), state.regions.clone()));
+    }
+    Ok(state)
 }
 
 impl Actor for Root {
@@ -263,14 +298,13 @@ impl Actor for Root {
         enter(&state.common.hooks, Role::Root).await?;
         match message {
             RootMsg::RegionOver { region, outcome, checkpoint } => state.region_over(region, outcome, checkpoint, &myself),
-            RootMsg::FinishedWritten(Ok(())) => state.conclude(JobEnd::Finished, &myself),
-            RootMsg::FinishedWritten(Err(error)) => state.end(JobEnd::Failed(error), &myself),
+            RootMsg::FinishedWritten(written) => state.finished(written, &myself),
             RootMsg::Fenced(error) => state.fail(error),
-            RootMsg::Request(port) => post(&state.coordinator, CoordinatorMsg::Request(port)),
+            RootMsg::Request(port) => state.asked(Asker::Checkpoint(port)),
             RootMsg::Ask(asking) => state.ask(*asking),
-            RootMsg::Wish(still) => drop(tokio::spawn(insist(state.coordinator.clone(), still))),
+            RootMsg::Wish(still) => drop(tokio::spawn(insist(myself, still))),
             RootMsg::Shutdown { within, tell } => {
-                drop(tokio::spawn(shut_down(state.coordinator.clone(), myself.clone(), within, tell)));
+                drop(tokio::spawn(shut_down(myself, within, tell)));
             }
             RootMsg::Cancel => state.cancel(),
             RootMsg::Abandon => {
@@ -278,24 +312,25 @@ impl Actor for Root {
                 state.cancel();
             }
             RootMsg::Tidied => state.tidied(&myself),
-            RootMsg::Savepoint { place, purpose, port } => {
-                post(&state.coordinator, CoordinatorMsg::Savepoint { place, purpose, port });
-            }
+            RootMsg::Savepoint { place, purpose, port } => state.asked(Asker::Savepoint { place, purpose, port }),
+            RootMsg::PairGone { tenure } => state.pair_event(PairEvent::Gone { tenure }, &myself),
+            RootMsg::Settled { tenure, settled } => state.settled(tenure, settled, &myself).await?,
+            RootMsg::Tick => state.tick(&myself),
         }
         Ok(())
     }
 
-    /// The tree can't go on without one of its branches.
+    /// The coordinator and the snapshot actor are replaced; without one of its regions the job can't go on.
     async fn handle_supervisor_evt(
         &self,
         myself: ActorRef<RootMsg>,
         event: SupervisionEvent,
         state: &mut RootState,
     ) -> Result<(), ActorProcessingErr> {
-        if let SupervisionEvent::ActorFailed(_, error) = event
+        if let SupervisionEvent::ActorFailed(actor, error) = event
             && !matches!(state.stage, Stage::Over)
         {
-            state.end(JobEnd::Failed(Error::Engine(format!("an actor of the job failed: {error}"))), &myself);
+            state.actor_failed(actor.get_id(), &error.to_string(), &myself);
         }
         Ok(())
     }

@@ -52,6 +52,11 @@ impl Views {
         drop(dropped);
     }
 
+    /// The last complete checkpoint.
+    pub(super) fn latest(&self) -> Option<CheckpointId> {
+        self.kept().latest()
+    }
+
     /// What the tasks of a region left at a complete checkpoint, if all of it is here.
     pub(super) fn of(&self, id: CheckpointId, region: RegionId, tasks: &[TaskId]) -> Option<Vec<Arc<TaskSnapshot>>> {
         self.kept().of(id, region, tasks)

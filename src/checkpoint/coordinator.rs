@@ -34,15 +34,15 @@ pub(crate) struct Coordinator<E> {
     ids: Ids,
     pub(super) pending: BTreeMap<CheckpointId, Pending<E>>,
     /// The checkpoint to restore: the latest complete one, or the one that the job began from.
-    latest: Option<CheckpointId>,
-    retention: Retention,
+    pub(super) latest: Option<CheckpointId>,
+    pub(super) retention: Retention,
     failures: Failures,
     /// Regions that wait for their restore point.
     down: BTreeSet<RegionId>,
     /// The manifest of which it is being found out whether it is there.
     resolving: Option<CheckpointId>,
     /// What failed, and why, since somebody asked.
-    failed: Vec<(Option<CheckpointId>, Reason)>,
+    pub(super) failed: Vec<(Option<CheckpointId>, Reason)>,
     /// Savepoints that are complete or may be, so that their files are not to be touched: the latest ones.
     pub(super) saved: BTreeSet<CheckpointId>,
     /// Checkpoints that are being deleted.
@@ -119,6 +119,7 @@ impl<E> Coordinator<E> {
 
     fn apply(&mut self, event: Event<E>, now: Moment) {
         match event {
+            Event::TakeOver(inherited) => self.take_over(&inherited, now),
             Event::RegionUp { region, attempt, members } => {
                 self.change_members(|all| all.up(region, attempt, members));
                 if self.members.all_run() {

@@ -94,6 +94,11 @@ impl<V> KeptViews<V> {
         dropped(self.under_way.remove(&id).into_iter().flat_map(|views| views.regions.into_values()))
     }
 
+    /// The last complete checkpoint.
+    pub(crate) fn latest(&self) -> Option<CheckpointId> {
+        self.complete.as_ref().map(|(id, _)| *id)
+    }
+
     /// The views of a region's tasks in a complete checkpoint, if they are all here.
     pub(crate) fn of(&self, id: CheckpointId, region: RegionId, tasks: &[TaskId]) -> Option<Vec<V>>
     where

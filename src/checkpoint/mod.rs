@@ -20,10 +20,11 @@ mod pending;
 mod reasons;
 mod requests;
 mod retention;
+mod takeover;
 mod words;
 
 pub(crate) use coordinator::Coordinator;
 pub(crate) use kept::KeptViews;
 pub(crate) use notify::Notifications;
 pub(crate) use reasons::{Reason, Refusal};
-pub(crate) use words::{AckAnswer, Action, Event, Member, Purpose, Start, Written};
+pub(crate) use words::{AckAnswer, Action, Ending, Event, Inherited, Member, Purpose, Start, Written};

@@ -52,6 +52,8 @@ pub(crate) enum Reason {
     Subsumed(CheckpointId),
     /// A region failed.
     RegionDown(RegionId),
+    /// The coordinator or the snapshot actor failed.
+    Replaced,
     /// Not all tasks run.
     NotRunning,
     /// Too many requests wait.
@@ -70,7 +72,7 @@ impl Reason {
         match self {
             Reason::Expired | Reason::IdsNotReserved(_) | Reason::ManifestFailed(_) | Reason::ManifestUnknown(_) => true,
             Reason::Declined { refusal, .. } => matches!(refusal, Refusal::Snapshot(_)),
-            Reason::Subsumed(_) | Reason::RegionDown(_) | Reason::NotRunning => false,
+            Reason::Subsumed(_) | Reason::RegionDown(_) | Reason::Replaced | Reason::NotRunning => false,
             Reason::QueueFull | Reason::Stopping | Reason::Leaving | Reason::Ended => false,
         }
     }
@@ -88,6 +90,7 @@ impl fmt::Display for Reason {
             Reason::ManifestUnknown(text) => write!(f, "its manifest may have been written or not: {text}"),
             Reason::Subsumed(id) => write!(f, "checkpoint {id} was completed first"),
             Reason::RegionDown(region) => write!(f, "region {region} failed"),
+            Reason::Replaced => f.write_str("the coordinator or the snapshot actor failed, and both were replaced; ask again"),
             Reason::NotRunning => f.write_str("not all tasks run yet; ask again once they do"),
             Reason::QueueFull => f.write_str("too many requests for checkpoints wait; ask again once one is answered"),
             Reason::Stopping => f.write_str("the job stops"),

@@ -18,6 +18,37 @@ pub(crate) struct Start {
     pub(crate) reserved: u64,
 }
 
+/// How far the job was from its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ending {
+    #[default]
+    NotYet,
+    /// Tasks stand still, or may, behind the barrier of a savepoint with which the job was to end.
+    StandingStill,
+    /// Sources were told to read no more.
+    Draining,
+    /// The final checkpoint is complete.
+    Final(CheckpointId),
+    /// The savepoint with which the job ends is complete.
+    Left(CheckpointId),
+}
+
+/// What a coordinator takes over from the one before, which has failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Inherited {
+    /// The latest checkpoint that all were told of, or that the job began from.
+    pub(crate) announced: Option<CheckpointId>,
+    /// What had begun, and was neither called complete nor given up.
+    pub(crate) under_way: Vec<(CheckpointId, Purpose)>,
+    /// Those of these that are savepoints, and complete.
+    pub(crate) saved: Vec<CheckpointId>,
+    pub(crate) ending: Ending,
+    /// Requests for checkpoints that wait.
+    pub(crate) requests: Vec<u64>,
+    /// Requests for savepoints that wait, with the savepoint that was begun for each.
+    pub(crate) savepoints: Vec<(u64, Option<CheckpointId>)>,
+}
+
 /// A task that takes part in checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
@@ -58,6 +89,8 @@ pub(crate) enum Written {
 /// What the coordinator is told. `E` is what a task's ack carries.
 #[derive(Clone, Debug)]
 pub(crate) enum Event<E> {
+    /// The coordinator before has failed; comes first, if at all.
+    TakeOver(Inherited),
     /// All tasks of a region run.
     RegionUp { region: RegionId, attempt: Attempt, members: Vec<Member> },
     /// A region does not run: it failed, or has not begun. It waits for its restore point.

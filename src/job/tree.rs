@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::JobHandle;
-use crate::actor::{JobEnd, Known, RegionState, SeenTask};
+use crate::actor::{JobEnd, Known, KnownPair, RegionState, SeenTask};
 use crate::ids::{Attempt, RegionId, TaskId};
 use crate::supervision::Doing;
 
@@ -18,8 +18,22 @@ pub struct JobTree {
     pub state: String,
     /// Whether the actors below the job are there: none is once it has ended.
     pub alive: bool,
+    /// Its coordinator and its snapshot actor, which are replaced together.
+    pub pair: PairNode,
     /// The supervisors of its regions, in order.
     pub regions: Vec<RegionNode>,
+}
+
+/// The coordinator and the snapshot actor.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PairNode {
+    /// Whether they are there; else they are being replaced, and no checkpoint is taken meanwhile.
+    pub serves: bool,
+    /// How many there were, these included.
+    pub tenure: u64,
+    /// Which of them failed last, and why, as a sentence.
+    pub last_failure: Option<String>,
 }
 
 /// The supervisor of a region.
@@ -88,8 +102,12 @@ impl fmt::Display for JobTree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "job {}: {}", self.job, self.state)?;
         if self.alive {
-            writeln!(f, "  coordinator: running")?;
-            writeln!(f, "  snapshot actor: running")?;
+            let state = if self.pair.serves { "running" } else { "being replaced" };
+            let again = if self.pair.tenure > 1 { format!(", tenure {}", self.pair.tenure) } else { String::new() };
+            let why =
+                self.pair.last_failure.as_ref().map(|cause| format!("; replaced last because: {cause}")).unwrap_or_default();
+            writeln!(f, "  coordinator: {state}{again}{why}")?;
+            writeln!(f, "  snapshot actor: {state}{again}")?;
         }
         self.regions.iter().try_for_each(|region| region.fmt(f))
     }
@@ -136,7 +154,9 @@ fn tree(job: &str, end: Option<&JobEnd>, known: &Known, tasks: &[SeenTask], stil
         last_failure: region.last_failure.clone(),
         tasks: tasks.iter().filter(|task| task.region == *id).map(|seen| task(seen, region.state, still)).collect(),
     });
-    JobTree { job: job.to_owned(), state, alive: end.is_none(), regions: regions.collect() }
+    let KnownPair { serves, tenure, last_failure } = known.pair.clone();
+    let pair = PairNode { serves, tenure, last_failure };
+    JobTree { job: job.to_owned(), state, alive: end.is_none(), pair, regions: regions.collect() }
 }
 
 fn task(seen: &SeenTask, region: RegionState, still: Duration) -> TaskNode {
@@ -209,6 +229,21 @@ mod tests {
                         task 0.0 (in → out): running, 12 records, has not moved for 31 s\n  region 1: restarting, restarts 2; it failed \
                         last because: operator 'spin' (task 1.0) panicked: boom\n    task 1.0 (spin): opening, 12 records\n";
         assert_eq!(tree, expected);
+    }
+
+    #[test]
+    fn a_pair_that_is_replaced_says_so() {
+        let mut known = Known::new(0, Moment::default());
+        let cause = Error::Engine("the coordinator failed".into());
+        known.learn(&JobEvent::PairFailed { cause: cause.clone() }, Moment::default());
+        let shown = |known: &Known| tree("flights", None, known, &[], secs(1)).to_string();
+        let why = format!("; replaced last because: {cause}");
+        let expected = format!("job flights: running\n  coordinator: being replaced{why}\n  snapshot actor: being replaced\n");
+        assert_eq!(shown(&known), expected);
+        known.learn(&JobEvent::PairReplaced { tenure: 2 }, Moment::default());
+        let expected =
+            format!("job flights: running\n  coordinator: running, tenure 2{why}\n  snapshot actor: running, tenure 2\n");
+        assert_eq!(shown(&known), expected);
     }
 
     #[test]

@@ -231,6 +231,20 @@ impl JobStore {
         }
     }
 
+    /// The same for all checkpoints: whoever wrote them has failed, and none of its calls is under way. Returns the latest one, where it
+    /// is none of the past.
+    pub(crate) fn settle_all(&self) -> Result<Option<CheckpointId>> {
+        let (known, past) = (self.head.document().latest, self.past()?);
+        for id in self.directories()? {
+            let is_new = Some(id) > known && id.0 > past;
+            // One that was complete and is no more is not the doing of whoever failed: it stays an error.
+            if is_new || (Some(id) != known && !self.is_complete(id)?) {
+                self.settle(id)?;
+            }
+        }
+        Ok(self.head.document().latest.filter(|id| id.0 > past))
+    }
+
     /// Makes a manifest durable that is there.
     fn rewrite_manifest(&self, manifest: &Manifest) -> Result<()> {
         let path = self.checkpoint_path(manifest.id(), MANIFEST);

@@ -127,6 +127,20 @@ impl Folder {
         write_sealed(&*self.store, MANIFEST_FORMAT, &self.path(MANIFEST), Put::New, manifest)
     }
 
+    /// Whether it holds this checkpoint, complete; its manifest is made durable then. One that can't be read is none.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(crate) fn settle(&self, id: CheckpointId) -> Result<bool> {
+        match manifest_in(&*self.store, &self.dir) {
+            Ok(Some(manifest)) if manifest.id() == id => {
+                write_sealed(&*self.store, MANIFEST_FORMAT, &self.path(MANIFEST), Put::Replace, &manifest).map(|()| true)
+            }
+            Ok(_) | Err(Error::Corrupt { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Deletes it with all that is in it, the manifest first.
     ///
     /// # Errors

@@ -44,6 +44,8 @@ pub(crate) enum Event {
     Leave { savepoint: PathBuf },
     /// The final checkpoint is complete: the tasks may confirm their commits and go.
     Finish,
+    /// There is a new coordinator, which knows nothing of the region.
+    Introduce,
     /// The user cancels, or the job stops.
     Cancel,
     /// The deadline has come.
@@ -59,6 +61,8 @@ pub(crate) enum Action {
     StartTasks { attempt: Attempt, point: Option<CheckpointId> },
     /// Tell the coordinator that all tasks run.
     ReportRunning { attempt: Attempt },
+    /// Tell the coordinator again that all tasks run, and which of them have ended.
+    ReportAgain { attempt: Attempt },
     /// Cancel these tasks, in this order, and confirm each as gone.
     #[cfg_attr(not(test), expect(dead_code, reason = "the attempt is evidence: it is read in traces and tests"))]
     CancelTasks { attempt: Attempt, tasks: Vec<TaskId> },
@@ -249,6 +253,7 @@ impl Region {
             Event::StartAnew { cause } => self.start_anew(cause, now),
             Event::Leave { savepoint } => self.leave(savepoint),
             Event::Finish => self.finish(),
+            Event::Introduce => self.introduce(),
             Event::Cancel => self.cancel(now),
             Event::StartFailed { .. } | Event::TaskRunning { .. } | Event::TaskFailed { .. } | Event::TaskGone { .. } => {}
             Event::Tick => {}
@@ -307,6 +312,21 @@ impl Region {
                 State::Stopping(Outcome::Failed(Error::RestartsExhausted { strategy, cause: Box::new(cause) }))
             }
         };
+    }
+
+    /// A restore point of the coordinator before does not count: what it stood for may be gone by the time when it is used.
+    fn introduce(&mut self) {
+        match &mut self.state {
+            State::Restarting { point, .. } => {
+                *point = None;
+                self.actions.push(Action::ReportDown);
+            }
+            State::Running | State::Finishing | State::Leaving { .. } | State::Over(Outcome::Ended) => {
+                self.actions.push(Action::ReportAgain { attempt: self.attempt });
+            }
+            // It says so itself when it runs, or never runs again.
+            State::Fresh | State::Starting { .. } | State::Stopping(_) | State::Over(_) => {}
+        }
     }
 
     /// One that is being restarted anyway is.

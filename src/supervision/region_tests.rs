@@ -34,6 +34,7 @@ fn text(actions: &[Action]) -> Vec<String> {
         Action::ReportDown => "down".to_owned(),
         Action::StartTasks { attempt, point } => format!("start {attempt} from {}", point.map_or(0, |id| id.0)),
         Action::ReportRunning { attempt } => format!("running {attempt}"),
+        Action::ReportAgain { attempt } => format!("running {attempt} still"),
         Action::CancelTasks { attempt, tasks } => format!("cancel {attempt}: {}", names(tasks)),
         Action::FinishTasks { attempt, tasks } => format!("finish {attempt}: {}", names(tasks)),
         Action::ReportRestart { cause, restarts } => format!("restart {restarts} after {}", short(cause)),
@@ -308,6 +309,7 @@ enum Happening {
     Stale(usize),
     StartFailed,
     Point,
+    Introduce,
     Finish,
     Cancel,
     Pass(u64),
@@ -322,6 +324,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         1 => task.prop_map(Happening::Stale),
         1 => Just(Happening::StartFailed),
         4 => Just(Happening::Point),
+        1 => Just(Happening::Introduce),
         1 => Just(Happening::Finish),
         1 => prop::bool::weighted(0.2).prop_map(|cancel| if cancel { Happening::Cancel } else { Happening::Pass(1) }),
         6 => (0u64..200).prop_map(Happening::Pass),
@@ -349,7 +352,10 @@ impl World {
             assert_eq!(self.over, 0, "{action:?} after the end");
             match action {
                 Action::ReportDown => {
-                    (self.asked, self.pointed, self.failed_at) = (true, false, self.now);
+                    if !self.asked {
+                        self.failed_at = self.now;
+                    }
+                    (self.asked, self.pointed) = (true, false);
                 }
                 Action::StartTasks { attempt, .. } => {
                     assert!(self.alive.is_empty(), "started beside {:?}", self.alive);
@@ -363,7 +369,7 @@ impl World {
                     assert_eq!(tasks.iter().copied().collect::<BTreeSet<_>>(), self.alive);
                     assert!(tasks.is_sorted_by(|a, b| a > b));
                 }
-                Action::ReportRunning { attempt } => assert_eq!(attempt.n, self.attempt),
+                Action::ReportRunning { attempt } | Action::ReportAgain { attempt } => assert_eq!(attempt.n, self.attempt),
                 Action::FinishTasks { .. } | Action::ReportRestart { .. } => {}
                 Action::Over(outcome) => {
                     self.over += 1;
@@ -402,6 +408,7 @@ proptest! {
                     point = true;
                     Event::RestorePoint(Some(CheckpointId(1)))
                 }
+                Happening::Introduce => Event::Introduce,
                 Happening::Finish => Event::Finish,
                 Happening::Cancel => Event::Cancel,
                 Happening::Pass(ms) => {

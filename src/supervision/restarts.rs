@@ -95,7 +95,7 @@ fn used_up(restarts: u32) -> Decision {
 }
 
 /// Whether one more failure is no more than so many in any time `per`.
-fn at_rate(recent: &mut VecDeque<Moment>, failures: usize, per: Duration, now: Moment) -> bool {
+pub(super) fn at_rate(recent: &mut VecDeque<Moment>, failures: usize, per: Duration, now: Moment) -> bool {
     recent.push_back(now);
     if recent.len() <= failures {
         return true;

@@ -169,7 +169,7 @@ fn a_fault_of_any_call_of_the_store_strikes_and_changes_nothing() {
                 let fault = PlannedFault::Store { call, path: String::new(), nth: *nth, effect };
                 let (_, fates) = survive(seed, &FaultPlan::new().and(fault)).unwrap();
                 assert_eq!(fates[0].fired, fates[0].seen >= *nth, "{fates:?}");
-                assert!(fates[0].fired || *nth > 5, "{fates:?}");
+                assert!(fates[0].fired || *nth > 2, "{fates:?}");
             }
         }
     }
@@ -184,7 +184,8 @@ fn a_crash_of_any_actor_at_any_message_fails_the_job_with_a_cause_or_is_survived
             assert!(fates[0].fired == (fates[0].seen >= nth) && (fates[0].fired || nth > 1), "{fates:?}");
             let caused = |run: &Run| matches!(&run.end, End::Finished(_)) || matches!(&run.end, End::Failed(Error::Engine(_)));
             assert!(runs.iter().all(caused), "{:?}", ends(&runs));
-            assert!(role != Role::Shell || runs.len() == 1, "a task's shell is replaced: {:?}", ends(&runs));
+            let replaced = matches!(role, Role::Shell | Role::Coordinator | Role::Keeper);
+            assert!(!replaced || runs.len() == 1, "{role:?} is replaced: {:?}", ends(&runs));
         }
     }
 }

@@ -28,6 +28,7 @@ mod readers;
 mod real_crashes;
 mod receipts;
 mod restarts;
+mod revival;
 mod savepoints;
 mod service;
 mod short;
