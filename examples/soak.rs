@@ -38,7 +38,10 @@ const SPLITS: u64 = 3;
 const LITTLE: u64 = 64 * 1024;
 
 #[derive(Parser, Clone)]
-#[command(about = "Runs a job under random kills, panics and errors, and compares what comes out with what should")]
+#[command(
+    args_override_self = true,
+    about = "Runs a job under random kills, panics and errors, and compares what comes out with what should"
+)]
 struct Args {
     /// How long the input takes without any fault, in minutes.
     #[arg(long, default_value_t = 30.0)]

@@ -120,8 +120,11 @@ pub enum Error {
         /// Older checkpoints that can still be read, newest first.
         usable: Vec<CheckpointId>,
     },
-    /// Another process runs this job on the same store.
-    #[error("'{path}' is locked: another process runs this job on the same store; stop it, or use another store")]
+    /// Another process runs this job on the same store, or this one did and a call to the store has not come back yet.
+    #[error(
+        "'{path}' is locked: another process runs this job on the same store, or this one has, and a call to the store still hangs; stop \
+         the other process, or see why the store does not answer, or use another store"
+    )]
     Locked {
         /// The lock file.
         path: PathBuf,

@@ -274,6 +274,9 @@ impl<E> Coordinator<E> {
     /// What holds once a manifest is there: everyone may know, older ones are not needed any more.
     fn publish(&mut self, id: CheckpointId, now: Moment) {
         self.latest = self.latest.max(Some(id));
+        if let Phase::Final(last) = &mut self.phase {
+            *last = id.max(*last);
+        }
         self.requests.succeeded(now);
         self.actions.push(Action::NotifyComplete { id });
         self.subsume(id, now);

@@ -538,6 +538,18 @@ fn a31_one_begun_before_all_tasks_ended_is_not_the_final_one() {
 }
 
 #[test]
+fn a31_a_later_one_that_was_under_way_with_the_final_one_takes_its_place() {
+    let mut bench = Bench::running(Checkpoints::manual().max_concurrent(2));
+    assert_eq!(bench.end_all(ONE), [trigger(1)]);
+    assert_eq!(bench.request(1), [trigger(2)]);
+    assert_eq!(bench.complete(1), [completed(1), Action::FinalDone(id(1))]);
+    assert_eq!(bench.complete(2), [completed(2), delete(1), answered(1, Ok(2))]);
+    assert_eq!(bench.down(), [restore(2)]);
+    bench.up(TWO);
+    assert_eq!(bench.end_all(TWO), [Action::FinalDone(id(2))], "what was restored is what the tasks go with");
+}
+
+#[test]
 fn a36_before_the_first_checkpoint_a_restart_goes_back_to_the_beginning() {
     let mut bench = Bench::new(every(10));
     assert_eq!(bench.down(), [restore(0)]);

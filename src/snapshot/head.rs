@@ -52,6 +52,11 @@ impl Head {
         Ok(Head { store, job: job.into(), seen })
     }
 
+    /// Whether the file is there, so that a process start of the job has got as far as that.
+    pub(super) fn is_there(&self) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).bytes.is_some()
+    }
+
     /// What it says.
     pub(super) fn document(&self) -> HeadDocument {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).document

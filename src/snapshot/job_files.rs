@@ -190,16 +190,20 @@ impl JobStore {
         let lock = store.lock(&format!("{job}/lock"))?;
         store.clean(job)?;
         let path = format!("{job}/job");
-        let record = match read_sealed::<JobRecord>(&*store, JOB_FORMAT, &path)? {
-            Some(record) => record,
-            None => {
-                refuse_lost(&*store, job, &path)?;
-                let like = like.map(|like| JobRecord { job: job.into(), ..like.clone() });
-                write_first(&*store, &path, like.unwrap_or_else(|| JobRecord::first(job, options)))?
-            }
-        };
+        let found = read_sealed::<JobRecord>(&*store, JOB_FORMAT, &path)?;
+        if found.is_none() {
+            refuse_lost(&*store, job, &path)?;
+        }
+        let (first, head) = (found.is_none(), Head::read(store.clone(), job)?);
+        let like_it = || like.map(|like| JobRecord { job: job.into(), ..like.clone() });
+        let record = found.or_else(like_it).unwrap_or_else(|| JobRecord::first(job, options));
         record.check(job, options, &store.locate(&path))?;
-        let head = Head::read(store.clone(), job)?;
+        if first {
+            write_sealed(&*store, JOB_FORMAT, &path, Put::New, &record)?;
+        } else if !head.is_there() {
+            // An earlier start wrote it and came no further: it may not know whether it lasts.
+            write_sealed(&*store, JOB_FORMAT, &path, Put::Replace, &record)?;
+        }
         like.map_or(Ok(()), |like| record.check_keys(like))?;
         Ok(JobStore { store, head, record, _lock: lock })
     }
@@ -300,11 +304,6 @@ pub(super) fn refuse_lost(store: &dyn StoreBackend, job: &str, path: &str) -> Re
             Err(corrupt(&store.locate(path), what))
         }
     }
-}
-
-fn write_first(store: &dyn StoreBackend, path: &str, record: JobRecord) -> Result<JobRecord> {
-    write_sealed(store, JOB_FORMAT, path, Put::New, &record)?;
-    Ok(record)
 }
 
 /// Reads a sealed file; `None` where there is none.

@@ -22,7 +22,7 @@ fn counted(checkpoints: &Checkpoints) -> Vec<BTreeMap<u64, u64>> {
 }
 
 fn death(seed: u64) -> FaultPlan {
-    FaultPlan::new().and(PlannedFault::Death { step: 100 + seed * 9 })
+    FaultPlan::new().and(PlannedFault::Death { step: 340 + seed * 12 })
 }
 
 fn highest(report: &Report) -> BTreeMap<u64, u64> {

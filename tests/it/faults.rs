@@ -287,6 +287,14 @@ fn a_second_failure_in_recovery_changes_nothing() {
 }
 
 #[test]
+fn a4_a_record_of_the_job_that_may_not_last_is_made_durable_before_anything_builds_on_it() {
+    for step in (20..400).step_by(20) {
+        let put = PlannedFault::Store { call: DiskCall::Put, path: String::new(), nth: 1, effect: DiskFault::Unsynced };
+        survive(0, &[put, PlannedFault::Death { step }].into_iter().collect()).unwrap();
+    }
+}
+
+#[test]
 fn any_plan_changes_nothing() {
     let cases = std::env::var("TIDEGATE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(400);
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, max_shrink_iters: 300, ..Config::default() });
