@@ -160,7 +160,7 @@ impl CoordinatorState {
                 self.hooks.tell(Who::Task(task), || format!("its part of checkpoint {id} is acknowledged: {answer:?}"));
                 trace_ack(task, id, answer);
             }
-            Action::WriteManifest { id, parts } => {
+            Action::WriteManifest { id, parts, carried } => {
                 let entries: Vec<_> = parts.into_iter().map(|(_, entry)| entry).collect();
                 if let Some(under_way) = self.under_way.get_mut(&id) {
                     under_way.bytes = entries.iter().filter_map(|entry| entry.file.as_ref()).map(|file| file.bytes).sum();
@@ -168,10 +168,10 @@ impl CoordinatorState {
                 if self.hooks.breaks(Canary::NotifyBeforeManifest) {
                     self.all_regions(|| RegionMsg::Complete(id));
                 }
-                self.keeper(KeeperMsg::WriteManifest { id, entries });
+                self.keeper(KeeperMsg::WriteManifest { id, entries, carried });
             }
             Action::ResolveManifest { id } => self.keeper(KeeperMsg::ResolveManifest { id }),
-            Action::NotifyComplete { id } => {
+            Action::NotifyComplete { id, regions } => {
                 self.hooks.crash(CrashPoint::ManifestDurable)?;
                 self.hooks.tell(Who::Coordinator, || format!("checkpoint {id} is complete: its manifest is durable"));
                 self.status.completed(id);
@@ -181,13 +181,13 @@ impl CoordinatorState {
                 let (took, bytes) = cost.unwrap_or_default();
                 self.status.tell(JobEvent::CheckpointCompleted { id, took, bytes });
                 tracing::debug!(checkpoint = %id, "complete");
-                self.all_regions(|| RegionMsg::Complete(id));
+                regions.into_iter().for_each(|region| self.region(region, RegionMsg::Complete(id)));
             }
-            Action::NotifyAborted { id, latest } => {
+            Action::NotifyAborted { id, regions } => {
                 self.hooks.tell(Who::Coordinator, || format!("checkpoint {id} is given up"));
                 self.status.failed_checkpoints.add(1);
                 self.under_way.remove(&id);
-                self.all_regions(|| RegionMsg::Aborted(id, latest));
+                regions.into_iter().for_each(|(region, latest)| self.region(region, RegionMsg::Aborted(id, latest)));
             }
             Action::Discard(entry) => self.keeper(KeeperMsg::Discard(entry)),
             Action::DeleteCheckpoint(id) => self.keeper(KeeperMsg::Delete(id)),

@@ -207,7 +207,8 @@ async fn start(args: RootArgs, myself: &ActorRef<RootMsg>) -> Result<RootState, 
     lines.iter().for_each(|line| line.connect(myself));
     let region_ids: Vec<RegionId> = (0..common.plan.regions.len() as u32).map(RegionId).collect();
     let (clock, status) = (common.executor.clock(), common.status.clone());
-    let start = Start { regions: region_ids.clone(), restore, retained, reserved: ids.0 };
+    let borrowed = common.begun.is_some();
+    let start = Start { regions: region_ids.clone(), restore, retained, reserved: ids.0, borrowed };
     let (hooks, store, keep) = (common.hooks.clone(), common.store.clone(), checkpoints.kept_at_end());
     let coordinator = CoordinatorArgs { options: checkpoints, start, reserved_up_to: ids.1, clock, status, store, hooks };
     let (coordinator, _) = Actor::spawn_linked(None, CoordinatorActor, coordinator, myself.get_cell()).await?;

@@ -16,6 +16,9 @@ mod leaving;
 mod leaving_tests;
 mod members;
 mod notify;
+mod partial;
+#[cfg(test)]
+mod partial_tests;
 mod pending;
 mod reasons;
 mod requests;
@@ -26,4 +29,4 @@ pub(crate) use coordinator::Coordinator;
 pub(crate) use kept::KeptViews;
 pub(crate) use notify::Notifications;
 pub(crate) use reasons::{Reason, Refusal};
-pub(crate) use words::{AckAnswer, Action, Event, Member, Purpose, Start, Written};
+pub(crate) use words::{AckAnswer, Action, Carried, Event, Member, Purpose, Start, Written};

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::carried::CarriedFiles;
 use super::head::{Head, HeadDocument};
 use super::sealed::{corrupt, seal, unseal};
 use super::store::{Put, StoreBackend, StoreLock};
@@ -157,6 +158,8 @@ impl Finished {
 pub(crate) struct JobStore {
     pub(super) store: Arc<dyn StoreBackend>,
     pub(super) head: Head,
+    /// What complete checkpoints name of older ones' files, as far as it was looked at.
+    pub(super) carried: CarriedFiles,
     record: JobRecord,
     _lock: StoreLock,
 }
@@ -196,7 +199,7 @@ impl JobStore {
         record.check(job, options, &store.locate(&path))?;
         let head = Head::read(store.clone(), job)?;
         like.map_or(Ok(()), |like| record.check_keys(like))?;
-        Ok(JobStore { store, head, record, _lock: lock })
+        Ok(JobStore { store, head, carried: CarriedFiles::default(), record, _lock: lock })
     }
 
     /// The same for a job that has been started before; `None`, and nothing is written, where it has not.

@@ -25,6 +25,7 @@ mod newcomer;
 mod operator_state;
 mod real_crashes;
 mod receipts;
+mod regions;
 mod restarts;
 mod savepoints;
 mod service;
