@@ -88,6 +88,11 @@ struct UnderWay {
 impl CoordinatorState {
     fn feed(&mut self, event: Event<TaskEntry>, myself: &ActorRef<CoordinatorMsg>) -> Result<(), BoxError> {
         let now = self.clock.now();
+        match &event {
+            Event::RegionUp { region, .. } => self.handover.runs(*region),
+            Event::RegionDown { region } => self.handover.fails(*region),
+            _ => {}
+        }
         let actions = self.machine.handle(event, now);
         for (id, reason) in self.machine.take_failed() {
             self.status.tell(JobEvent::CheckpointFailed { id, reason: reason.to_string(), counts: reason.counts() });
@@ -124,7 +129,8 @@ impl CoordinatorState {
         match action {
             Action::ReserveIds { .. } => self.keeper(KeeperMsg::ReserveIds),
             Action::Trigger { id, sources } => {
-                self.handover.begins(id);
+                let regions = sources.iter().filter_map(|(task, _)| self.region_of.get(task)).copied().collect();
+                self.handover.begins(id, regions);
                 self.hooks.crash(CrashPoint::BeforeTrigger)?;
                 self.hooks.tell(Who::Coordinator, || format!("checkpoint {id} begins"));
                 self.status.tell(JobEvent::CheckpointBegun { id });
@@ -168,7 +174,7 @@ impl CoordinatorState {
                 self.hooks.tell(Who::Task(task), || format!("its part of checkpoint {id} is acknowledged: {answer:?}"));
                 trace_ack(task, id, answer);
             }
-            Action::WriteManifest { id, parts } => {
+            Action::WriteManifest { id, parts, carried } => {
                 let entries: Vec<_> = parts.into_iter().map(|(_, entry)| entry).collect();
                 if let Some(under_way) = self.under_way.get_mut(&id) {
                     under_way.bytes = entries.iter().filter_map(|entry| entry.file.as_ref()).map(|file| file.bytes).sum();
@@ -176,10 +182,11 @@ impl CoordinatorState {
                 if self.hooks.breaks(Canary::NotifyBeforeManifest) {
                     self.all_regions(|| RegionMsg::Complete(id));
                 }
-                self.keeper(KeeperMsg::WriteManifest { id, entries });
+                self.handover.is_written(id, &carried);
+                self.keeper(KeeperMsg::WriteManifest { id, entries, carried });
             }
             Action::ResolveManifest { id } => self.keeper(KeeperMsg::ResolveManifest { id }),
-            Action::NotifyComplete { id } => {
+            Action::NotifyComplete { id, regions } => {
                 self.hooks.crash(CrashPoint::ManifestDurable)?;
                 self.hooks.tell(Who::Coordinator, || format!("checkpoint {id} is complete: its manifest is durable"));
                 self.status.completed(id);
@@ -189,24 +196,28 @@ impl CoordinatorState {
                 let (took, bytes) = cost.unwrap_or_default();
                 self.status.tell(JobEvent::CheckpointCompleted { id, took, bytes });
                 tracing::debug!(checkpoint = %id, "complete");
-                self.all_regions(|| RegionMsg::Complete(id));
-                self.handover.announced(id);
+                regions.iter().for_each(|region| self.region(*region, RegionMsg::Complete(id)));
+                self.handover.announced(id, &regions);
             }
-            Action::NotifyAborted { id, latest } => {
+            Action::NotifyAborted { id, regions } => {
                 self.hooks.tell(Who::Coordinator, || format!("checkpoint {id} is given up"));
                 self.status.failed_checkpoints.add(1);
                 self.under_way.remove(&id);
-                self.all_regions(|| RegionMsg::Aborted(id, latest));
+                regions.into_iter().for_each(|(region, latest)| self.region(region, RegionMsg::Aborted(id, latest)));
                 self.handover.is_over(id);
             }
             Action::Discard(entry) => self.keeper(KeeperMsg::Discard(entry)),
-            Action::DeleteCheckpoint(id) => self.keeper(KeeperMsg::Delete(id)),
+            Action::DeleteCheckpoint(id) => {
+                self.handover.is_deleted(id);
+                self.keeper(KeeperMsg::Delete(id));
+            }
             Action::Answer { token, answer } => self.answer(token, answer),
             Action::RestoreFrom { region, point } => {
                 self.hooks.tell(Who::Region(region), || match point {
                     Some(id) => format!("goes back to checkpoint {id}"),
                     None => "goes back to the beginning: there is no complete checkpoint".into(),
                 });
+                self.handover.is_restored(region, point);
                 self.region(region, RegionMsg::Event(supervision::Event::RestorePoint(point)));
             }
             Action::FinalDone(id) => {

@@ -3,7 +3,7 @@
 //! Always: a request is noted here before any actor hears of it, and a checkpoint before any task does; so whoever takes over knows of
 //! all that the ones before have begun, wherever they failed. Written by the root and by the pair that serves, a few times a checkpoint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,10 +12,10 @@ use ractor::{ActorRef, RpcReplyPort};
 use super::post::post;
 use super::root::RootMsg;
 use super::savepoints::Target;
-use crate::checkpoint::{Ending, Inherited, Purpose};
-use crate::config::SAVEPOINTS_REMEMBERED;
+use crate::checkpoint::{Carried, Ending, Inherited, Purpose, Standing};
+use crate::config::{SAVEPOINTS_REMEMBERED, UNCERTAIN_KEPT};
 use crate::error::Error;
-use crate::ids::CheckpointId;
+use crate::ids::{CheckpointId, RegionId};
 use crate::snapshot::{Place, Savepoint};
 
 /// Held by the members of a pair, and by every call that they have made. When the last holder lets go, and not before, the root is told
@@ -58,7 +58,11 @@ struct Ledger {
     announced: Option<CheckpointId>,
     /// The highest id that was used.
     used: u64,
-    under_way: BTreeMap<CheckpointId, Purpose>,
+    standing: Standing,
+    /// With the regions that take part and have not failed since.
+    under_way: BTreeMap<CheckpointId, (Purpose, BTreeSet<RegionId>)>,
+    /// Those newer than what was announced whose manifest may be there, with the regions that took part: the latest ones.
+    written: BTreeMap<CheckpointId, BTreeSet<RegionId>>,
     /// The savepoints that are under way, or may still be written to, with who asked for each: the latest ones.
     targets: BTreeMap<CheckpointId, (u64, Target)>,
     ending: Ending,
@@ -68,16 +72,24 @@ struct Ledger {
 pub(super) struct Left {
     pub(super) announced: Option<CheckpointId>,
     pub(super) used: u64,
-    pub(super) under_way: BTreeMap<CheckpointId, Purpose>,
+    pub(super) under_way: Vec<CheckpointId>,
     pub(super) savepoints: Vec<(CheckpointId, Target)>,
 }
 
 impl Handover {
-    /// Of a job that begins from this checkpoint, with ids above `used`.
-    pub(super) fn new(announced: Option<CheckpointId>, used: u64) -> Self {
-        let (waiting, under_way, targets) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let ending = Ending::NotYet;
-        Handover(Mutex::new(Ledger { waiting, next_token: 0, announced, used, under_way, targets, ending }))
+    /// Of a job whose regions all begin from this checkpoint, with ids above `used`.
+    pub(super) fn new(regions: impl IntoIterator<Item = RegionId>, announced: Option<CheckpointId>, used: u64) -> Self {
+        Handover(Mutex::new(Ledger {
+            waiting: BTreeMap::new(),
+            next_token: 0,
+            announced,
+            used,
+            standing: Standing::at(regions, announced),
+            under_way: BTreeMap::new(),
+            written: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            ending: Ending::NotYet,
+        }))
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -127,12 +139,45 @@ impl Handover {
         self.target(id).map(|target| target.folder.located()).unwrap_or_default()
     }
 
-    /// A checkpoint begins.
-    pub(super) fn begins(&self, id: CheckpointId) {
+    /// A checkpoint begins, in which these regions take part.
+    pub(super) fn begins(&self, id: CheckpointId, regions: BTreeSet<RegionId>) {
         let mut ledger = self.ledger();
         let purpose = ledger.targets.get(&id).map_or(Purpose::Recovery, |(_, target)| target.purpose);
         ledger.used = ledger.used.max(id.0);
-        ledger.under_way.insert(id, purpose);
+        ledger.under_way.insert(id, (purpose, regions));
+    }
+
+    /// Its manifest is to be written, with what some regions restore from in place of parts of theirs.
+    pub(super) fn is_written(&self, id: CheckpointId, carried: &Carried) {
+        let mut ledger = self.ledger();
+        let Some((_, regions)) = ledger.under_way.get(&id) else { return };
+        let regions = regions.difference(&carried.regions).copied().collect();
+        ledger.written.insert(id, regions);
+        if ledger.written.len() > UNCERTAIN_KEPT {
+            ledger.written.pop_first();
+        }
+    }
+
+    /// A checkpoint is to be deleted, or what there is of one.
+    pub(super) fn is_deleted(&self, id: CheckpointId) {
+        self.ledger().written.remove(&id);
+    }
+
+    /// All tasks of a region run.
+    pub(super) fn runs(&self, region: RegionId) {
+        self.ledger().standing.runs(region);
+    }
+
+    /// A region does not run.
+    pub(super) fn fails(&self, region: RegionId) {
+        let mut ledger = self.ledger();
+        ledger.standing.fails(region);
+        ledger.under_way.values_mut().for_each(|(_, regions)| regions.retain(|other| *other != region));
+    }
+
+    /// A region is restored from there, or begins anew.
+    pub(super) fn is_restored(&self, region: RegionId, point: Option<CheckpointId>) {
+        self.ledger().standing.is_restored(region, point);
     }
 
     /// It is given up, or it is a savepoint that is complete.
@@ -140,9 +185,11 @@ impl Handover {
         self.ledger().under_way.remove(&id);
     }
 
-    /// All are told that it is complete.
-    pub(super) fn announced(&self, id: CheckpointId) {
+    /// These regions, which took part in it, are told that it is complete.
+    pub(super) fn announced(&self, id: CheckpointId, regions: &BTreeSet<RegionId>) {
         let mut ledger = self.ledger();
+        ledger.standing.is_complete(id, regions);
+        ledger.written = ledger.written.split_off(&CheckpointId(id.0 + 1));
         ledger.announced = ledger.announced.max(Some(id));
         ledger.under_way.remove(&id);
     }
@@ -159,7 +206,7 @@ impl Handover {
         Left {
             announced: ledger.announced,
             used: ledger.used,
-            under_way: ledger.under_way.clone(),
+            under_way: ledger.under_way.keys().copied().collect(),
             savepoints: ledger.under_way.keys().filter_map(of).collect(),
         }
     }
@@ -178,8 +225,9 @@ impl Handover {
             }
         }
         let announced = ledger.announced;
-        let under_way = ledger.under_way.iter().map(|(id, purpose)| (*id, *purpose)).collect();
+        let under_way = ledger.under_way.iter().map(|(id, (purpose, regions))| (*id, *purpose, regions.clone())).collect();
         ledger.ending = ending;
-        Inherited { announced, under_way, saved, ending, requests, savepoints }
+        let (standing, written) = (ledger.standing.clone(), ledger.written.clone());
+        Inherited { announced, standing, under_way, written, saved, ending, requests, savepoints }
     }
 }

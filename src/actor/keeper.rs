@@ -19,7 +19,7 @@ use super::region::RegionMsg;
 use super::root::{Common, RootMsg};
 use super::savepoints::{self, Target};
 use super::told::of_parts;
-use crate::checkpoint::{Event, Purpose, Refusal, Written};
+use crate::checkpoint::{Carried, Event, Purpose, Refusal, Written};
 use crate::error::{Error, Result, blamed, chain_text, panic_text};
 use crate::hook::{Control, CrashPoint, Role, Who};
 use crate::ids::{CheckpointId, Uid};
@@ -37,6 +37,7 @@ pub(crate) enum KeeperMsg {
     WriteManifest {
         id: CheckpointId,
         entries: Vec<TaskEntry>,
+        carried: Carried,
     },
     /// Make a complete savepoint the one that the job ends with, after a pause: it may be so already.
     MarkLater {
@@ -150,7 +151,10 @@ impl KeeperArgs {
         match message {
             KeeperMsg::Persist(part) => self.persist(*part, target),
             KeeperMsg::ReserveIds => self.reserve(),
-            KeeperMsg::WriteManifest { id, entries } => self.write_manifest(id, entries, target, myself),
+            KeeperMsg::WriteManifest { id, entries, carried } => match target {
+                None => self.write_manifest(id, entries, &carried),
+                Some(target) => self.write_savepoint(id, entries, &target, myself),
+            },
             KeeperMsg::Mark { id } => target.into_iter().for_each(|target| self.mark(id, &target, true, myself)),
             KeeperMsg::ResolveManifest { id } | KeeperMsg::ResolveLater { id } => self.resolve(id, myself),
             KeeperMsg::Discard(entry) => self.discard(&entry, target),
@@ -178,7 +182,7 @@ impl KeeperArgs {
         match target {
             Some(target) => tidied("discard a part of a savepoint", || target.folder.discard(entry)),
             None => {
-                self.common.views.given_up(entry.checkpoint);
+                self.common.views.refused(entry);
                 self.tidy("discard a part", |store| store.discard(entry));
             }
         }
@@ -271,17 +275,18 @@ impl KeeperArgs {
         });
     }
 
-    fn write_manifest(&self, id: CheckpointId, entries: Vec<TaskEntry>, target: Option<Target>, myself: &ActorRef<KeeperMsg>) {
-        let Some(target) = target else {
-            let written = guarded(|| self.publish(id, entries));
-            match &written {
-                Ok(()) => self.common.views.completed(id),
-                Err(_) => self.common.views.given_up(id),
-            }
-            return self.written(id, written);
-        };
-        match guarded(|| self.publish_savepoint(id, entries, &target)) {
-            Ok(()) => self.mark(id, &target, false, myself),
+    fn write_manifest(&self, id: CheckpointId, entries: Vec<TaskEntry>, carried: &Carried) {
+        let written = guarded(|| self.publish(id, entries, carried));
+        match &written {
+            Ok(()) => self.common.views.completed(id, carried),
+            Err(_) => self.common.views.given_up(id),
+        }
+        self.written(id, written);
+    }
+
+    fn write_savepoint(&self, id: CheckpointId, entries: Vec<TaskEntry>, target: &Target, myself: &ActorRef<KeeperMsg>) {
+        match guarded(|| self.publish_savepoint(id, entries, target)) {
+            Ok(()) => self.mark(id, target, false, myself),
             failed => self.written(id, failed),
         }
     }
@@ -314,10 +319,17 @@ impl KeeperArgs {
         self.tell(Event::Manifest { id, written });
     }
 
-    fn publish(&self, id: CheckpointId, entries: Vec<TaskEntry>) -> Result<()> {
+    fn publish(&self, id: CheckpointId, entries: Vec<TaskEntry>, carried: &Carried) -> Result<()> {
         self.reach(CrashPoint::AllAcked)?;
         let Some(store) = &self.common.store else { return Ok(()) };
-        store.write_manifest(&Manifest::assemble(store.record(), self.note(id, CheckpointKind::Checkpoint), entries)?)
+        let mut manifest = Manifest::assemble(store.record(), self.note(id, CheckpointKind::Checkpoint), entries)?;
+        if let (false, Some(base)) = (carried.regions.is_empty(), carried.base) {
+            let plan = &self.common.plan;
+            let tasks = carried.regions.iter().filter_map(|region| plan.regions.get(region.0 as usize)).flatten();
+            let nodes = tasks.filter_map(|task| plan.chain(*task)).flat_map(|chain| &chain.nodes);
+            manifest.carry(&store.checkpoint(base)?, &nodes.filter_map(|node| plan.uid(*node)).cloned().collect());
+        }
+        store.write_manifest(&manifest)
     }
 
     fn publish_savepoint(&self, id: CheckpointId, entries: Vec<TaskEntry>, target: &Target) -> Result<()> {

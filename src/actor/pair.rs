@@ -50,6 +50,11 @@ pub(super) struct Beginning {
     pub(super) ids: (u64, u64),
 }
 
+/// All regions of the job.
+fn regions_of(common: &Common) -> impl Iterator<Item = RegionId> + use<> {
+    (0..common.plan.regions.len() as u32).map(RegionId)
+}
+
 impl PairState {
     /// Starts the first one.
     pub(super) async fn start(
@@ -58,7 +63,7 @@ impl PairState {
         beginning: Beginning,
         root: &ActorRef<RootMsg>,
     ) -> Result<(PairState, PairRef), ActorProcessingErr> {
-        let handover = Arc::new(Handover::new(beginning.restore, beginning.ids.0));
+        let handover = Arc::new(Handover::new(regions_of(common), beginning.restore, beginning.ids.0));
         let machine = Pair::first(common.status.watchdog.gives_up_after());
         let alarm = Alarm::new(common.executor.clock());
         let mut pair = PairState { machine, options, handover, serving: None, alarm };
@@ -74,10 +79,11 @@ impl PairState {
     ) -> Result<PairRef, ActorProcessingErr> {
         let Beginning { restore, retained, ids } = beginning;
         let (tenure, handover) = (Tenure::begin(self.machine.tenure(), root.clone()), self.handover.clone());
-        let regions = (0..common.plan.regions.len() as u32).map(RegionId).collect();
+        let regions = regions_of(common).collect();
+        let borrowed = common.begun.as_ref().is_some_and(|begun| restore == Some(begun.found.id()));
         let coordinator = CoordinatorArgs {
             options: self.options.clone(),
-            start: Start { regions, restore, retained, reserved: ids.0 },
+            start: Start { regions, restore, retained, reserved: ids.0, borrowed },
             reserved_up_to: ids.1,
             clock: common.executor.clock(),
             status: common.status.clone(),

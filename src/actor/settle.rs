@@ -50,7 +50,7 @@ pub(super) fn settle(common: &Common, left: &Left) -> Result<Settled> {
         Some(store) => in_store(common, store)?,
     };
     let latest = latest.max(left.announced);
-    left.under_way.keys().filter(|id| Some(**id) != latest).for_each(|id| common.views.given_up(*id));
+    left.under_way.iter().filter(|id| Some(**id) != latest).for_each(|id| common.views.given_up(*id));
     Ok(Settled { latest, retained, ids, saved, ends_with })
 }
 

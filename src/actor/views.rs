@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::checkpoint::KeptViews;
+use crate::checkpoint::{Carried, KeptViews};
 use crate::config::Checkpoints;
 use crate::ids::{CheckpointId, RegionId, TaskId};
 use crate::snapshot::{TaskEntry, TaskSnapshot};
@@ -41,8 +41,8 @@ impl Views {
     }
 
     /// The checkpoint is complete.
-    pub(super) fn completed(&self, id: CheckpointId) {
-        let dropped = self.kept().completed(id);
+    pub(super) fn completed(&self, id: CheckpointId, carried: &Carried) {
+        let dropped = self.kept().completed(id, carried);
         drop(dropped);
     }
 
@@ -55,6 +55,13 @@ impl Views {
     /// The last complete checkpoint.
     pub(super) fn latest(&self) -> Option<CheckpointId> {
         self.kept().latest()
+    }
+
+    /// A task's part of a checkpoint is not wanted.
+    pub(super) fn refused(&self, entry: &TaskEntry) {
+        let Some(region) = self.regions.get(&entry.task) else { return };
+        let dropped = self.kept().refused(entry.checkpoint, *region);
+        drop(dropped);
     }
 
     /// What the tasks of a region left at a complete checkpoint, if all of it is here.

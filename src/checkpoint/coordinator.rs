@@ -3,8 +3,9 @@
 //! Always: a checkpoint is called complete only after every task delivered its part, each in the attempt that the checkpoint was
 //! begun with, and after its manifest was published. One manifest is written at a time. No region gets its restore point while a
 //! manifest is being written or may have been: so a checkpoint either is the one to restore, or is not called complete later.
-//! A savepoint goes the same way and leaves no trace in any of that: it is answered, and nothing else. How a job ends with one is in
-//! [`super::leaving`]. Every token is answered exactly once.
+//! Regions share no records, so any mix of theirs is consistent: while some do not run, the others' checkpoints go on, and hold for
+//! those what they restore from ([`super::partial`]). A savepoint goes the same way and leaves no trace in any of that: it is
+//! answered, and nothing else. How a job ends with one is in [`super::leaving`]. Every token is answered exactly once.
 //!
 //! Owned by the coordinator's actor, which feeds it events with the monotonic time, does the actions in order, and sends a tick at
 //! the deadline. Never waits.
@@ -19,7 +20,8 @@ use crate::checkpoint::pending::Pending;
 use crate::checkpoint::reasons::{Reason, Refusal};
 use crate::checkpoint::requests::{Automatic, Choice, Requests, Waiting};
 use crate::checkpoint::retention::Retention;
-use crate::checkpoint::words::{AckAnswer, Action, Event, Purpose, Start, Written};
+use crate::checkpoint::standing::Standing;
+use crate::checkpoint::words::{AckAnswer, Action, Carried, Event, Purpose, Start, Written};
 use crate::config::Checkpoints;
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId};
 use crate::time::Moment;
@@ -38,7 +40,10 @@ pub(crate) struct Coordinator<E> {
     pub(super) retention: Retention,
     failures: Failures,
     /// Regions that wait for their restore point.
-    down: BTreeSet<RegionId>,
+    pub(super) down: BTreeSet<RegionId>,
+    pub(super) standing: Standing,
+    /// What the job began from, where checkpoints may not name its files.
+    pub(super) borrowed: Option<CheckpointId>,
     /// The manifest of which it is being found out whether it is there.
     resolving: Option<CheckpointId>,
     /// What failed, and why, since somebody asked.
@@ -49,13 +54,14 @@ pub(crate) struct Coordinator<E> {
     deleting: usize,
     pub(super) actions: Vec<Action<E>>,
     /// Broken on purpose: what was begun with an attempt outlives it.
-    accepts_stale: bool,
+    pub(super) accepts_stale: bool,
 }
 
 impl<E> Coordinator<E> {
     /// A coordinator of a job of which no region runs yet.
     pub(crate) fn new(options: Checkpoints, start: Start) -> Self {
         Coordinator {
+            standing: Standing::at(start.regions.iter().copied(), start.restore),
             phase: Phase::Open,
             members: Members::new(start.regions),
             requests: Requests::new(options.clone()),
@@ -65,6 +71,7 @@ impl<E> Coordinator<E> {
             retention: Retention::new(options.retained(), start.retained),
             failures: Failures::new(options.tolerated()),
             down: BTreeSet::new(),
+            borrowed: start.restore.filter(|_| start.borrowed),
             resolving: None,
             saved: BTreeSet::new(),
             deleting: 0,
@@ -86,8 +93,8 @@ impl<E> Coordinator<E> {
         self.apply(event, now);
         self.expire(now);
         self.end_draining(now);
-        self.write_collected();
         self.release_restores();
+        self.write_collected();
         self.begin_due(now);
         std::mem::take(&mut self.actions)
     }
@@ -121,9 +128,10 @@ impl<E> Coordinator<E> {
         match event {
             Event::TakeOver(inherited) => self.take_over(&inherited, now),
             Event::RegionUp { region, attempt, members } => {
+                self.standing.runs(region);
                 self.change_members(|all| all.up(region, attempt, members));
-                if self.members.all_run() {
-                    self.requests.all_run(now);
+                if self.enough_run() {
+                    self.requests.enough_run(now);
                 }
             }
             Event::RegionDown { region } => self.region_down(region, now),
@@ -143,15 +151,6 @@ impl<E> Coordinator<E> {
         }
     }
 
-    fn region_down(&mut self, region: RegionId, now: Moment) {
-        self.members.down(region);
-        self.requests.not_all_run();
-        self.down.insert(region);
-        if !self.accepts_stale {
-            self.abort_all(&Reason::RegionDown(region), now);
-        }
-    }
-
     fn stop(&mut self, now: Moment) {
         // Once a savepoint with which the job ends is complete, nothing is restored, however the job ends.
         let stopping = if self.phase == Phase::Left { Phase::Left } else { Phase::Stopping };
@@ -163,7 +162,7 @@ impl<E> Coordinator<E> {
     }
 
     /// The final checkpoint needs no second one after a restart: there is nothing that it does not hold.
-    fn change_members(&mut self, change: impl FnOnce(&mut Members)) {
+    pub(super) fn change_members(&mut self, change: impl FnOnce(&mut Members)) {
         let before = self.members.all_ended();
         change(&mut self.members);
         if let (false, true, Phase::Final(id)) = (before, self.members.all_ended(), self.phase) {
@@ -172,7 +171,7 @@ impl<E> Coordinator<E> {
     }
 
     fn request(&mut self, token: u64, purpose: Purpose, now: Moment) {
-        let refused = self.refusal().or_else(|| (!self.requests.ask(token, purpose, now)).then_some(Reason::QueueFull));
+        let refused = self.refusal(purpose).or_else(|| (!self.requests.ask(token, purpose, now)).then_some(Reason::QueueFull));
         if let Some(reason) = refused {
             self.answer(token, Err(reason));
         }
@@ -231,7 +230,7 @@ impl<E> Coordinator<E> {
                 if purpose.is_savepoint() {
                     self.remember_saved(id)
                 } else {
-                    self.retention.uncertain(id)
+                    self.retention.uncertain(id, self.pending.get(&id).map(|of| of.regions().clone()).unwrap_or_default())
                 }
                 self.abort(id, Reason::ManifestUnknown(text), now);
             }
@@ -247,9 +246,10 @@ impl<E> Coordinator<E> {
         if self.resolving.take_if(|resolving| *resolving == id).is_none() {
             return;
         }
+        let regions = self.retention.resolved(id);
         if published {
-            self.publish(id, now);
-        } else if self.retention.absent(id) {
+            self.publish(id, regions.unwrap_or_default(), now);
+        } else if regions.is_some() {
             self.delete(id);
         }
     }
@@ -260,7 +260,7 @@ impl<E> Coordinator<E> {
             return self.keep_savepoint(&pending);
         }
         self.failures.succeeded();
-        self.publish(id, now);
+        self.publish(id, pending.regions().clone(), now);
         if let Some(token) = pending.token {
             self.answer(token, Ok(id));
         }
@@ -271,16 +271,17 @@ impl<E> Coordinator<E> {
         }
     }
 
-    /// What holds once a manifest is there: everyone may know, older ones are not needed any more.
-    fn publish(&mut self, id: CheckpointId, now: Moment) {
+    /// What holds once a manifest is there: whoever took part may know, older ones are not needed any more.
+    fn publish(&mut self, id: CheckpointId, regions: BTreeSet<RegionId>, now: Moment) {
         self.latest = self.latest.max(Some(id));
         if let Phase::Final(last) = &mut self.phase {
             *last = id.max(*last);
         }
         self.requests.succeeded(now);
-        self.actions.push(Action::NotifyComplete { id });
+        self.standing.is_complete(id, &regions);
+        self.actions.push(Action::NotifyComplete { id, regions });
         self.subsume(id, now);
-        let dropped = self.retention.published(id);
+        let dropped = self.retention.published(id, &self.standing.being_restored());
         dropped.into_iter().for_each(|id| self.delete(id));
     }
 
@@ -298,7 +299,7 @@ impl<E> Coordinator<E> {
     }
 
     /// Gives up everything but the checkpoint whose manifest is being written, and refuses all that wait.
-    fn abort_all(&mut self, reason: &Reason, now: Moment) {
+    pub(super) fn abort_all(&mut self, reason: &Reason, now: Moment) {
         let ids: Vec<CheckpointId> = self.pending.keys().copied().collect();
         for id in ids {
             self.abort_collecting(id, reason.clone(), now);
@@ -315,7 +316,7 @@ impl<E> Coordinator<E> {
         }
     }
 
-    fn abort(&mut self, id: CheckpointId, reason: Reason, now: Moment) {
+    pub(super) fn abort(&mut self, id: CheckpointId, reason: Reason, now: Moment) {
         let Some(pending) = self.pending.remove(&id) else { return };
         if pending.last {
             self.requests.final_failed(now);
@@ -323,7 +324,8 @@ impl<E> Coordinator<E> {
         if let Some(token) = pending.token {
             self.answer(token, Err(reason.clone()));
         }
-        self.actions.push(Action::NotifyAborted { id, latest: self.latest });
+        let regions = self.standing.heard_by(pending.regions());
+        self.actions.push(Action::NotifyAborted { id, regions });
         let purpose = pending.purpose;
         self.actions.extend(pending.into_parts().map(Action::Discard));
         match purpose {
@@ -374,9 +376,14 @@ impl<E> Coordinator<E> {
         if self.pending.values().any(Pending::is_writing) {
             return;
         }
-        if let Some(pending) = self.pending.values_mut().rev().find(|pending| pending.is_collected()) {
+        // What a region restores from is not known before it has its restore point.
+        let down = &self.down;
+        let is_ready = |pending: &&mut Pending<E>| pending.is_collected() && pending.carried().is_disjoint(down);
+        if let Some(pending) = self.pending.values_mut().rev().find(is_ready) {
             let (id, parts) = (pending.id, pending.hand_over());
-            self.actions.push(Action::WriteManifest { id, parts });
+            let base = self.latest.filter(|_| !pending.carried().is_empty());
+            let carried = Carried { regions: pending.carried().clone(), base };
+            self.actions.push(Action::WriteManifest { id, parts, carried });
         }
     }
 
@@ -390,9 +397,10 @@ impl<E> Coordinator<E> {
             self.actions.extend(self.resolving.map(|id| Action::ResolveManifest { id }));
         }
         if self.resolving.is_none() {
-            let point = self.latest;
-            let down = std::mem::take(&mut self.down).into_iter();
-            self.actions.extend(down.map(|region| Action::RestoreFrom { region, point }));
+            for region in std::mem::take(&mut self.down) {
+                let point = self.restore_point(region);
+                self.actions.push(Action::RestoreFrom { region, point });
+            }
         }
     }
 
@@ -400,7 +408,7 @@ impl<E> Coordinator<E> {
         let slot = self.pending.len() < self.options.concurrent();
         let tidy = self.deleting <= self.options.concurrent();
         let open = matches!(self.phase, Phase::Open | Phase::Leaving(Leave::Saving { .. }));
-        slot && tidy && open && self.members.all_run() && !self.ids.is_waiting()
+        slot && tidy && open && self.enough_run() && !self.ids.is_waiting()
     }
 
     fn automatic(&self) -> Option<Automatic> {
@@ -425,7 +433,7 @@ impl<E> Coordinator<E> {
     }
 
     fn begin(&mut self, id: CheckpointId, choice: Choice, now: Moment) {
-        let mut pending = Pending::new(id, now.plus(self.options.timeout_after()), self.members.awaited());
+        let mut pending = Pending::new(id, now.plus(self.options.timeout_after()), &self.members);
         if let Some(Waiting { token, purpose, .. }) = self.requests.begun(choice, now) {
             (pending.token, pending.purpose) = (Some(token), purpose);
             if purpose.is_savepoint() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::{AckAnswer, Action, Coordinator, Event, Member, Purpose, Refusal, Start, Written};
+use super::{AckAnswer, Action, Carried, Coordinator, Event, Member, Purpose, Refusal, Start, Written};
 use crate::config::Checkpoints;
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId};
 use crate::time::{Moment, millis};
@@ -55,7 +55,17 @@ struct World {
     /// The attempts of regions 0 (tasks 0 and 1) and 1 (task 2), and whether they run.
     regions: [(Attempt, bool); 2],
     triggered: BTreeMap<CheckpointId, Vec<(TaskId, Attempt)>>,
+    /// For each published checkpoint, the one in which a region took part itself, which is what it holds for it.
+    held: BTreeMap<CheckpointId, [Option<CheckpointId>; 2]>,
+    /// What the checkpoint whose manifest is being written, or may have been, holds.
+    written: BTreeMap<CheckpointId, [Option<CheckpointId>; 2]>,
+    /// What a region was restored from, since which it has not run.
+    restoring: [Option<CheckpointId>; 2],
+    /// What the last restore of a region brought back.
+    restored: [Option<CheckpointId>; 2],
     accepted: BTreeMap<CheckpointId, BTreeSet<Part>>,
+    /// Accepted parts of regions that have failed since.
+    dropped: BTreeSet<Part>,
     open_tokens: BTreeSet<u64>,
     tokens: u64,
     reserving: Option<u64>,
@@ -92,7 +102,12 @@ impl World {
             now: 0,
             regions: [(Attempt { epoch: 1, n: 0 }, false); 2],
             triggered: BTreeMap::new(),
+            held: BTreeMap::new(),
+            written: BTreeMap::new(),
+            restoring: [None; 2],
+            restored: [None; 2],
             accepted: BTreeMap::new(),
+            dropped: BTreeSet::new(),
             open_tokens: BTreeSet::new(),
             tokens: 0,
             reserving: None,
@@ -129,6 +144,15 @@ impl World {
 
     fn down(&mut self, region: usize) {
         self.regions[region].1 = false;
+        self.restoring[region] = None;
+        for (id, awaited) in self.triggered.iter_mut().filter(|(id, _)| self.writing != Some(**id)) {
+            if !self.ended.contains(id) && !self.savepoints.contains_key(id) {
+                awaited.retain(|(task, _)| region_of(task.chain as usize) != region);
+                self.dropped.extend(
+                    self.accepted.get(id).into_iter().flatten().filter(|(task, ..)| region_of(task.chain as usize) == region),
+                );
+            }
+        }
         self.waiting.insert(RegionId(region as u32));
         self.send(Event::RegionDown { region: RegionId(region as u32) });
     }
@@ -141,7 +165,7 @@ impl World {
             }
             Action::Trigger { id, sources } => self.check_trigger(id, &sources),
             Action::Acked { task, id, answer } => self.check_ack(task, id, answer),
-            Action::WriteManifest { id, parts } => self.check_write(id, &parts),
+            Action::WriteManifest { id, parts, carried } => self.check_write(id, &parts, &carried),
             Action::ResolveManifest { id } => {
                 assert!(self.uncertain.contains_key(&id) && self.resolving.replace(id).is_none());
             }
@@ -160,24 +184,30 @@ impl World {
                 assert!(self.saved.contains(&id) && matches!(self.savepoints[&id], Purpose::Stop { .. }));
                 self.left = true;
             }
-            Action::NotifyComplete { id } => {
+            Action::NotifyComplete { id, regions } => {
+                assert_eq!(regions, self.own_regions(id), "only who takes part hears of it");
                 assert!(!self.savepoints.contains_key(&id), "a savepoint was announced");
                 assert!(self.published.contains(&id) && Some(id) > self.latest);
                 assert!(self.ended.insert(id) || self.uncertain.contains_key(&id));
                 self.latest = Some(id);
+                self.held.insert(id, self.written[&id]);
             }
-            Action::NotifyAborted { id, latest } => {
-                assert_eq!(latest, self.latest);
+            Action::NotifyAborted { id, regions } => {
+                let own = self.own_regions(id);
+                let may_hear = |region: &RegionId| own.contains(region) || !self.regions[region.0 as usize].1;
+                assert!(regions.keys().all(may_hear), "an attempt hears of what it takes no part in");
+                assert!(regions.values().all(|latest| *latest <= self.latest));
                 assert!(self.triggered.contains_key(&id) && self.ended.insert(id));
             }
             Action::Discard(part) => {
-                let kept = self.accepted.get(&part.2).is_some_and(|parts| parts.contains(&part));
+                let kept = self.accepted.get(&part.2).is_some_and(|parts| parts.contains(&part)) && !self.dropped.contains(&part);
                 assert!(!kept || !self.named(part.2), "{part:?} is named by a manifest");
             }
             Action::DeleteCheckpoint(id) => {
                 self.deleting += 1;
                 assert!(!self.saved.contains(&id), "a savepoint was deleted");
                 assert!(!self.named(id) || self.published.iter().any(|newer| *newer > id && !self.deleted.contains(newer)));
+                assert!(!self.restoring.contains(&Some(id)), "{id} is being restored from");
                 assert!(self.deleted.insert(id));
             }
             Action::Answer { token, answer } => {
@@ -190,8 +220,11 @@ impl World {
             Action::RestoreFrom { region, point } => {
                 assert!(!self.left, "what a savepoint holds may be committed");
                 assert!(self.writing.is_none() && self.resolving.is_none());
-                assert!(self.waiting.remove(&region) && point == self.latest);
-                assert!(self.published.last().copied() == point, "a published checkpoint is newer than the one to restore");
+                let of = region.0 as usize;
+                let holds = self.latest.and_then(|latest| self.held[&latest][of]);
+                assert!(self.waiting.remove(&region) && point == self.latest.filter(|_| holds.is_some()));
+                assert!(self.published.last().copied() == self.latest, "a published checkpoint is newer than the one to restore");
+                (self.restoring[of], self.restored[of]) = (point, holds);
             }
             Action::FinalDone(id) => assert_eq!(Some(id), self.latest),
             Action::FailJob(reason) => panic!("all failures are tolerated, and yet {reason}"),
@@ -218,19 +251,37 @@ impl World {
         );
         assert!(self.deleting <= 3, "{} deletions are outstanding", self.deleting);
         assert!(self.triggered.keys().all(|older| *older < id), "{id} is not above all others");
-        assert!(self.regions.iter().all(|(_, up)| *up), "not all tasks run");
-        assert_eq!(sources, [(TASKS[0], self.regions[0].0)]);
-        let awaited = TASKS.iter().enumerate().map(|(n, task)| (*task, self.regions[region_of(n)].0)).collect();
+        let all_run = self.regions.iter().all(|(_, up)| *up);
+        assert!(all_run || !self.savepoints.contains_key(&id), "a savepoint is whole");
+        assert!(self.regions.iter().any(|(_, up)| *up), "no task runs");
+        assert_eq!(sources, if self.regions[0].1 { vec![(TASKS[0], self.regions[0].0)] } else { Vec::new() });
+        let running = TASKS.iter().enumerate().filter(|(n, _)| self.regions[region_of(*n)].1);
+        let awaited = running.map(|(n, task)| (*task, self.regions[region_of(n)].0)).collect();
         self.triggered.insert(id, awaited);
     }
 
-    fn check_write(&mut self, id: CheckpointId, parts: &[(TaskId, Part)]) {
+    /// The regions that take part in a checkpoint.
+    fn own_regions(&self, id: CheckpointId) -> BTreeSet<RegionId> {
+        self.triggered[&id].iter().map(|(task, _)| RegionId(region_of(task.chain as usize) as u32)).collect()
+    }
+
+    fn check_write(&mut self, id: CheckpointId, parts: &[(TaskId, Part)], carried: &Carried) {
         assert!(self.writing.replace(id).is_none());
         let expected: Vec<_> = self.triggered[&id].iter().map(|(task, attempt)| (*task, (*task, *attempt, id))).collect();
         assert_eq!(parts, expected);
         assert!(parts.iter().all(|(_, part)| self.accepted[&id].contains(part)), "a part that was never sent");
-        let current = |n: usize| self.regions[region_of(n)];
-        assert!(self.triggered[&id].iter().enumerate().all(|(n, (_, attempt))| current(n) == (*attempt, true)));
+        let current = |task: &TaskId| self.regions[region_of(task.chain as usize)];
+        assert!(self.triggered[&id].iter().all(|(task, attempt)| current(task) == (*attempt, true)));
+        let own = self.own_regions(id);
+        assert!(!own.is_empty() && own.is_disjoint(&carried.regions) && own.len() + carried.regions.len() == 2);
+        assert_eq!(carried.base, self.latest.filter(|_| !carried.regions.is_empty()));
+        let mut holds = [Some(id); 2];
+        for of in carried.regions.iter().map(|region| region.0 as usize) {
+            assert!(!self.waiting.contains(&RegionId(of as u32)), "what it restores from is not known yet");
+            holds[of] = carried.base.and_then(|base| self.held[&base][of]);
+            assert_eq!(holds[of], self.restored[of], "it holds another state than the region was restored with");
+        }
+        self.written.insert(id, holds);
     }
 
     fn play(&mut self, happening: Happening) {
@@ -287,6 +338,7 @@ impl World {
         }
         self.regions[region].0.n += 1;
         self.regions[region].1 = true;
+        self.restoring[region] = None;
         let tasks = TASKS.iter().enumerate().filter(|(n, _)| region_of(*n) == region);
         let members = tasks.map(|(n, task)| Member { task: *task, source: n == 0 }).collect();
         self.send(Event::RegionUp { region: id, attempt: self.regions[region].0, members });

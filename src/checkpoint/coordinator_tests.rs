@@ -1,6 +1,8 @@
 //! The statements of the conformance list about the coordinator, and its invariants as a property test.
 
-use super::{AckAnswer, Action, Coordinator, Event, Member, Reason, Refusal, Start, Written};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{AckAnswer, Action, Carried, Coordinator, Event, Member, Reason, Refusal, Start, Written};
 use crate::config::{Checkpoints, FINAL_RETRY, ID_BLOCK, MANUAL_QUEUE};
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId};
 use crate::time::{Moment, millis, secs};
@@ -122,15 +124,16 @@ pub(super) fn trigger(n: u64) -> Action<String> {
 }
 
 pub(super) fn write(n: u64) -> Action<String> {
-    Action::WriteManifest { id: id(n), parts: [A, B, C].map(|task| (task, format!("{task}@{n}"))).to_vec() }
+    let parts = [A, B, C].map(|task| (task, format!("{task}@{n}"))).to_vec();
+    Action::WriteManifest { id: id(n), parts, carried: Carried::default() }
 }
 
 pub(super) fn completed(n: u64) -> Action<String> {
-    Action::NotifyComplete { id: id(n) }
+    Action::NotifyComplete { id: id(n), regions: BTreeSet::from([REGION]) }
 }
 
 pub(super) fn aborted(n: u64, latest: u64) -> Action<String> {
-    Action::NotifyAborted { id: id(n), latest: (latest > 0).then_some(id(latest)) }
+    Action::NotifyAborted { id: id(n), regions: BTreeMap::from([(REGION, (latest > 0).then_some(id(latest)))]) }
 }
 
 pub(super) fn discard(task: TaskId, n: u64) -> Action<String> {
@@ -175,7 +178,8 @@ fn a1_complete_is_said_only_once_the_manifest_is_durable() {
 
 #[test]
 fn a2_older_checkpoints_go_only_after_a_newer_one_is_published() {
-    let start = Start { regions: vec![REGION], restore: Some(id(2)), retained: vec![id(1), id(2)], reserved: 64 };
+    let start =
+        Start { regions: vec![REGION], restore: Some(id(2)), retained: vec![id(1), id(2)], reserved: 64, borrowed: false };
     let mut bench = Bench::starting(every(10).retain(2), start);
     assert_eq!(bench.up(ONE), []);
     assert_eq!(bench.at(10), [trigger(65)]);
@@ -401,7 +405,7 @@ fn a20_a_failed_reservation_frees_the_slot() {
 
 #[test]
 fn a21_ids_go_on_above_everything_that_was_reserved() {
-    let start = Start { regions: vec![REGION], restore: Some(id(6)), retained: vec![id(6)], reserved: 9 };
+    let start = Start { regions: vec![REGION], restore: Some(id(6)), retained: vec![id(6)], reserved: 9, borrowed: false };
     let mut bench = Bench::starting(every(10), start);
     bench.up(ONE);
     assert_eq!(bench.at(10), [trigger(10)]);

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::checkpoint::words::Carried;
 use crate::ids::{CheckpointId, RegionId, TaskId};
 
 /// The views of a job; `V` is what a task's are.
@@ -28,7 +29,8 @@ struct Views<V> {
 /// What is kept of a region.
 #[derive(Debug)]
 enum OfRegion<V> {
-    Kept(BTreeMap<TaskId, (u64, V)>),
+    /// Of tasks, all at the barrier of this checkpoint.
+    Kept(CheckpointId, BTreeMap<TaskId, (u64, V)>),
     /// With it the budget was exceeded.
     TooLarge,
 }
@@ -40,10 +42,17 @@ pub(crate) struct Dropped<V> {
     _views: Vec<OfRegion<V>>,
 }
 
+impl<V> OfRegion<V> {
+    /// True if the region has taken part in no checkpoint after this one and up to its views.
+    fn is_as_at(&self, id: CheckpointId) -> bool {
+        matches!(self, OfRegion::Kept(since, _) if *since <= id)
+    }
+}
+
 impl<V> Views<V> {
     fn bytes(&self) -> u64 {
         let kept = self.regions.values().filter_map(|region| match region {
-            OfRegion::Kept(tasks) => Some(tasks.values().map(|(bytes, _)| bytes).sum::<u64>()),
+            OfRegion::Kept(_, tasks) => Some(tasks.values().map(|(bytes, _)| bytes).sum::<u64>()),
             OfRegion::TooLarge => None,
         });
         kept.sum()
@@ -59,11 +68,11 @@ impl<V> KeptViews<V> {
     /// Takes a task's views, which its part of a checkpoint under way was written from.
     pub(crate) fn add(&mut self, id: CheckpointId, region: RegionId, task: TaskId, bytes: u64, views: V) -> Dropped<V> {
         if self.budget_bytes == 0 || self.complete.as_ref().is_some_and(|(complete, _)| id <= *complete) {
-            return dropped([OfRegion::Kept(BTreeMap::from([(task, (bytes, views))]))]);
+            return dropped([OfRegion::Kept(id, BTreeMap::from([(task, (bytes, views))]))]);
         }
         let of_checkpoint = self.under_way.entry(id).or_insert_with(|| Views { regions: BTreeMap::new() });
-        let of_region = of_checkpoint.regions.entry(region).or_insert_with(|| OfRegion::Kept(BTreeMap::new()));
-        if let OfRegion::Kept(tasks) = of_region {
+        let of_region = of_checkpoint.regions.entry(region).or_insert_with(|| OfRegion::Kept(id, BTreeMap::new()));
+        if let OfRegion::Kept(_, tasks) = of_region {
             tasks.insert(task, (bytes, views));
         }
         let mut gone = Vec::new();
@@ -77,16 +86,30 @@ impl<V> KeptViews<V> {
         dropped(gone)
     }
 
-    /// The checkpoint is complete: its views are those to restore, and none from before it are needed.
-    pub(crate) fn completed(&mut self, id: CheckpointId) -> Dropped<V> {
+    /// The checkpoint is complete: its views are those to restore, and none from before it are needed but those of the regions that it
+    /// holds as the one before it did.
+    pub(crate) fn completed(&mut self, id: CheckpointId, carried: &Carried) -> Dropped<V> {
         if self.complete.as_ref().is_some_and(|(complete, _)| id <= *complete) {
             return dropped([]);
         }
         let newer = self.under_way.split_off(&CheckpointId(id.0 + 1));
-        let views = self.under_way.remove(&id).unwrap_or(Views { regions: BTreeMap::new() });
+        let mut views = self.under_way.remove(&id).unwrap_or(Views { regions: BTreeMap::new() });
         let older = std::mem::replace(&mut self.under_way, newer).into_values();
-        let before = self.complete.replace((id, views)).map(|(_, views)| views);
-        dropped(older.chain(before).flat_map(|views| views.regions.into_values()))
+        let mut before = self.complete.take();
+        let mut gone = Vec::new();
+        for region in &carried.regions {
+            gone.extend(views.regions.remove(region));
+            let same = before.as_mut().filter(|(base, _)| Some(*base) == carried.base);
+            if let Some(kept) = same.and_then(|(_, views)| views.regions.remove(region)) {
+                views.regions.insert(*region, kept);
+            }
+            if views.bytes() > self.budget_bytes {
+                gone.extend(views.regions.insert(*region, OfRegion::TooLarge));
+            }
+        }
+        self.complete = Some((id, views));
+        gone.extend(older.chain(before.map(|(_, views)| views)).flat_map(|views| views.regions.into_values()));
+        dropped(gone)
     }
 
     /// The checkpoint was given up, or nobody knows whether it is complete.
@@ -99,13 +122,19 @@ impl<V> KeptViews<V> {
         self.complete.as_ref().map(|(id, _)| *id)
     }
 
-    /// The views of a region's tasks in a complete checkpoint, if they are all here.
+    /// A part of the checkpoint is not wanted: none of this region's views is.
+    pub(crate) fn refused(&mut self, id: CheckpointId, region: RegionId) -> Dropped<V> {
+        dropped(self.under_way.get_mut(&id).and_then(|views| views.regions.remove(&region)))
+    }
+
+    /// The views of a region's tasks in a complete checkpoint, if they are all here: in the last one, or in one since which the region
+    /// took part in none.
     pub(crate) fn of(&self, id: CheckpointId, region: RegionId, tasks: &[TaskId]) -> Option<Vec<V>>
     where
         V: Clone,
     {
-        let (_, complete) = self.complete.as_ref().filter(|(complete, _)| *complete == id)?;
-        let OfRegion::Kept(kept) = complete.regions.get(&region)? else { return None };
+        let (_, complete) = self.complete.as_ref().filter(|(complete, _)| id <= *complete)?;
+        let OfRegion::Kept(_, kept) = complete.regions.get(&region).filter(|of| of.is_as_at(id))? else { return None };
         tasks.iter().map(|task| kept.get(task).map(|(_, views)| views.clone())).collect()
     }
 }
@@ -162,7 +191,7 @@ mod tests {
         bench.add(1, A, 0);
         bench.add(1, A, 1);
         assert!(!bench.has(1, A, &[0, 1]));
-        drop(bench.kept.completed(id(1)));
+        drop(bench.kept.completed(id(1), &Carried::default()));
         assert!(bench.has(1, A, &[0, 1]) && !bench.has(2, A, &[0, 1]));
         assert!(!bench.has(1, A, &[0, 1, 2]), "all tasks of the region, or none");
         assert!(!bench.has(1, B, &[0]));
@@ -172,15 +201,15 @@ mod tests {
     fn what_a_newer_complete_one_supersedes_is_dropped() {
         let mut bench = Bench::new(100);
         bench.add(1, A, 0);
-        drop(bench.kept.completed(id(1)));
+        drop(bench.kept.completed(id(1), &Carried::default()));
         bench.add(2, A, 0);
         bench.add(3, A, 0);
         assert_eq!(bench.held(), 3);
-        drop(bench.kept.completed(id(3)));
+        drop(bench.kept.completed(id(3), &Carried::default()));
         assert_eq!(bench.held(), 1);
         assert!(bench.has(3, A, &[0]));
         bench.add(2, A, 0);
-        drop(bench.kept.completed(id(2)));
+        drop(bench.kept.completed(id(2), &Carried::default()));
         assert_eq!(bench.held(), 1, "what comes late is dropped");
         assert!(bench.has(3, A, &[0]));
     }
@@ -189,7 +218,7 @@ mod tests {
     fn what_was_given_up_is_dropped_and_the_complete_one_stays() {
         let mut bench = Bench::new(100);
         bench.add(1, A, 0);
-        drop(bench.kept.completed(id(1)));
+        drop(bench.kept.completed(id(1), &Carried::default()));
         bench.add(2, A, 0);
         drop(bench.kept.given_up(id(2)));
         assert_eq!(bench.held(), 1);
@@ -205,7 +234,7 @@ mod tests {
         assert_eq!(bench.held(), 1, "B goes, A stays");
         bench.add(1, B, 3);
         assert_eq!(bench.held(), 1, "and nothing more of B comes");
-        drop(bench.kept.completed(id(1)));
+        drop(bench.kept.completed(id(1), &Carried::default()));
         assert!(bench.has(1, A, &[0]) && !bench.has(1, B, &[3]));
         assert!(Bench::new(0).kept.of(id(1), A, &[]).is_none());
     }

@@ -37,13 +37,14 @@ pub(super) enum Leave {
 }
 
 impl<E> Coordinator<E> {
-    /// Why nothing may be asked for now.
-    pub(super) fn refusal(&self) -> Option<Reason> {
+    /// Why nothing may be asked for now for this purpose. A savepoint is whole, so it needs all regions.
+    pub(super) fn refusal(&self, purpose: Purpose) -> Option<Reason> {
         match self.phase {
             Phase::Stopping => Some(Reason::Stopping),
             Phase::Leaving(_) | Phase::Left => Some(Reason::Leaving),
             Phase::Final(_) => Some(Reason::Ended),
-            Phase::Open => (!self.members.all_run()).then_some(Reason::NotRunning),
+            Phase::Open if purpose.is_savepoint() => (!self.members.all_run()).then_some(Reason::NotRunning),
+            Phase::Open => (!self.enough_run()).then_some(Reason::NotRunning),
         }
     }
 
@@ -67,7 +68,7 @@ impl<E> Coordinator<E> {
 
     /// Someone wants the job to end with a savepoint.
     pub(super) fn leave(&mut self, token: u64, drain: bool, now: Moment) {
-        if let Some(reason) = self.refusal() {
+        if let Some(reason) = self.refusal(Purpose::Stop { drain }) {
             return self.answer(token, Err(reason));
         }
         self.give_up_own(now);
@@ -87,7 +88,7 @@ impl<E> Coordinator<E> {
         for id in own {
             self.abort_collecting(id, Reason::Leaving, now);
         }
-        for waiting in self.requests.drain_own() {
+        for waiting in self.requests.drain_some(false) {
             self.refuse(&waiting, Reason::Leaving);
         }
     }
@@ -143,7 +144,7 @@ impl<E> Coordinator<E> {
     /// Tasks that have drained are no members of any checkpoint more: theirs would be a final one.
     fn undo_draining(&mut self, reason: &Reason) {
         self.members.none_runs();
-        self.requests.not_all_run();
+        self.requests.too_few_run();
         self.actions.push(Action::StartAnew(reason.clone()));
     }
 }

@@ -117,7 +117,7 @@ fn a24_a_savepoint_that_fails_fails_nothing_but_itself() {
 
 #[test]
 fn a19_nothing_is_begun_while_more_deletions_are_outstanding_than_may_be_concurrent() {
-    let start = Start { regions: vec![REGION], retained: vec![id(1), id(2)], restore: Some(id(2)), reserved: 2 };
+    let start = Start { regions: vec![REGION], retained: vec![id(1), id(2)], restore: Some(id(2)), reserved: 2, borrowed: false };
     let mut bench = Bench::starting(Checkpoints::every(millis(10)).retain(1), start);
     bench.up(ONE);
     bench.deletes = false;

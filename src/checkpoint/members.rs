@@ -17,6 +17,8 @@ struct Task {
 #[derive(Debug)]
 pub(crate) struct Members {
     regions: BTreeMap<RegionId, Option<BTreeMap<TaskId, Task>>>,
+    /// Regions that have not run yet.
+    fresh: BTreeSet<RegionId>,
     /// Tasks that were parked before all tasks of their region ran.
     early: BTreeSet<(TaskId, Attempt)>,
 }
@@ -24,7 +26,9 @@ pub(crate) struct Members {
 impl Members {
     /// All regions, none of which runs.
     pub(crate) fn new(regions: impl IntoIterator<Item = RegionId>) -> Self {
-        Members { regions: regions.into_iter().map(|region| (region, None)).collect(), early: BTreeSet::new() }
+        let regions: BTreeMap<_, _> = regions.into_iter().map(|region| (region, None)).collect();
+        let fresh = regions.keys().copied().collect();
+        Members { regions, fresh, early: BTreeSet::new() }
     }
 
     /// All tasks of a region run.
@@ -35,12 +39,28 @@ impl Members {
             self.early.retain(|(early, _)| *early != task);
             tasks.insert(task, Task { attempt, source, ended });
         }
+        self.fresh.remove(&region);
         self.regions.insert(region, Some(tasks));
     }
 
     /// The tasks of a region do not run any more.
     pub(crate) fn down(&mut self, region: RegionId) {
         self.regions.insert(region, None);
+    }
+
+    /// A region is not on its way to run for the first time.
+    pub(crate) fn is_not_fresh(&mut self, region: RegionId) {
+        self.fresh.remove(&region);
+    }
+
+    /// The regions that do not run.
+    pub(crate) fn absent(&self) -> BTreeSet<RegionId> {
+        self.regions.iter().filter(|(_, tasks)| tasks.is_none()).map(|(region, _)| *region).collect()
+    }
+
+    /// True while a region runs and no other is still on its way to run for the first time.
+    pub(crate) fn some_run(&self) -> bool {
+        self.fresh.is_empty() && self.regions.values().any(Option::is_some)
     }
 
     /// No region is taken to run before it says so again.
@@ -70,9 +90,10 @@ impl Members {
         self.all_run() && self.tasks().all(|(_, task)| task.ended)
     }
 
-    /// Every task that must deliver its part.
-    pub(crate) fn awaited(&self) -> impl Iterator<Item = (TaskId, Attempt)> + '_ {
-        self.tasks().map(|(id, task)| (*id, task.attempt))
+    /// Every task that must deliver its part, with its region.
+    pub(crate) fn awaited(&self) -> impl Iterator<Item = (RegionId, TaskId, Attempt)> + '_ {
+        let tasks = self.regions.iter().flat_map(|(region, tasks)| tasks.iter().flatten().map(move |task| (*region, task)));
+        tasks.map(|(region, (id, task))| (region, *id, task.attempt))
     }
 
     /// The tasks that receive triggers.

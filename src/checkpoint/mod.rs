@@ -16,10 +16,14 @@ mod leaving;
 mod leaving_tests;
 mod members;
 mod notify;
+mod partial;
+#[cfg(test)]
+mod partial_tests;
 mod pending;
 mod reasons;
 mod requests;
 mod retention;
+mod standing;
 mod takeover;
 mod words;
 
@@ -27,4 +31,5 @@ pub(crate) use coordinator::Coordinator;
 pub(crate) use kept::KeptViews;
 pub(crate) use notify::Notifications;
 pub(crate) use reasons::{Reason, Refusal};
-pub(crate) use words::{AckAnswer, Action, Ending, Event, Inherited, Member, Purpose, Start, Written};
+pub(crate) use standing::Standing;
+pub(crate) use words::{AckAnswer, Action, Carried, Ending, Event, Inherited, Member, Purpose, Start, Written};

@@ -1,12 +1,14 @@
 //! A checkpoint under way: whose parts are there, and whose are awaited.
 //!
-//! Always: a part counts once, and only from the attempt that the checkpoint was begun with; once the parts were handed over to
+//! Always: a part counts once, and only from the attempt that the checkpoint was begun with; for a region that fails, or does not run
+//! when it is begun, it holds what that region restores from; once the parts were handed over to
 //! the manifest's writer, the checkpoint neither expires nor is given up before the outcome is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::checkpoint::members::Members;
 use crate::checkpoint::words::{AckAnswer, Purpose};
-use crate::ids::{Attempt, CheckpointId, TaskId};
+use crate::ids::{Attempt, CheckpointId, RegionId, TaskId};
 use crate::time::Moment;
 
 #[derive(Debug)]
@@ -33,14 +35,45 @@ pub(crate) struct Pending<E> {
     pub(crate) last: bool,
     deadline: Moment,
     stage: Stage,
-    parts: BTreeMap<TaskId, (Attempt, Part<E>)>,
+    parts: BTreeMap<TaskId, (RegionId, Attempt, Part<E>)>,
+    /// The regions that take part.
+    regions: BTreeSet<RegionId>,
+    carried: BTreeSet<RegionId>,
 }
 
 impl<E> Pending<E> {
-    /// A checkpoint of which every task's part is awaited until the deadline.
-    pub(crate) fn new(id: CheckpointId, deadline: Moment, awaited: impl Iterator<Item = (TaskId, Attempt)>) -> Self {
-        let parts = awaited.map(|(task, attempt)| (task, (attempt, Part::Awaited))).collect();
-        Pending { id, token: None, purpose: Purpose::Recovery, last: false, deadline, stage: Stage::Collecting, parts }
+    /// A checkpoint of which every member's part is awaited until the deadline; those of other regions are carried.
+    pub(crate) fn new(id: CheckpointId, deadline: Moment, members: &Members) -> Self {
+        let awaited = members.awaited();
+        let parts: BTreeMap<_, _> = awaited.map(|(region, task, attempt)| (task, (region, attempt, Part::Awaited))).collect();
+        let (regions, carried) = (parts.values().map(|(region, ..)| *region).collect(), members.absent());
+        let (purpose, stage) = (Purpose::Recovery, Stage::Collecting);
+        Pending { id, token: None, purpose, last: false, deadline, stage, parts, regions, carried }
+    }
+
+    /// The regions that take part in it.
+    pub(crate) fn regions(&self) -> &BTreeSet<RegionId> {
+        &self.regions
+    }
+
+    /// The regions for which it holds what they restore from.
+    pub(crate) fn carried(&self) -> &BTreeSet<RegionId> {
+        &self.carried
+    }
+
+    /// A region has failed: its parts are handed out, to be discarded, and what it restores from takes their place.
+    pub(crate) fn carry(&mut self, region: RegionId) -> Vec<E> {
+        self.carried.insert(region);
+        self.regions.remove(&region);
+        self.last = false;
+        let parts = std::mem::take(&mut self.parts).into_iter();
+        let (failed, others): (BTreeMap<_, _>, BTreeMap<_, _>) = parts.partition(|(_, (of, ..))| *of == region);
+        self.parts = others;
+        let held = failed.into_iter().filter_map(|(_, (_, _, part))| match part {
+            Part::Held(part) => Some(part),
+            Part::Awaited | Part::HandedOver => None,
+        });
+        held.collect()
     }
 
     /// When it expires; never once all parts are there.
@@ -55,13 +88,13 @@ impl<E> Pending<E> {
 
     /// True if all parts are there, and the manifest is still to be written.
     pub(crate) fn is_collected(&self) -> bool {
-        self.stage == Stage::Collecting && self.parts.values().all(|(_, part)| matches!(part, Part::Held(_)))
+        self.stage == Stage::Collecting && self.parts.values().all(|(_, _, part)| matches!(part, Part::Held(_)))
     }
 
     /// Takes a task's part, or hands it back.
     pub(crate) fn ack(&mut self, task: TaskId, attempt: Attempt, part: E) -> Result<(), (AckAnswer, E)> {
         match self.parts.get_mut(&task) {
-            Some((awaited, slot)) if *awaited == attempt => match slot {
+            Some((_, awaited, slot)) if *awaited == attempt => match slot {
                 Part::Awaited => {
                     *slot = Part::Held(part);
                     Ok(())
@@ -74,13 +107,13 @@ impl<E> Pending<E> {
 
     /// True if this attempt of the task has still to deliver.
     pub(crate) fn awaits(&self, task: TaskId, attempt: Attempt) -> bool {
-        matches!(self.parts.get(&task), Some((awaited, Part::Awaited)) if *awaited == attempt)
+        matches!(self.parts.get(&task), Some((_, awaited, Part::Awaited)) if *awaited == attempt)
     }
 
     /// Hands the parts over to the manifest's writer.
     pub(crate) fn hand_over(&mut self) -> Vec<(TaskId, E)> {
         self.stage = Stage::Writing;
-        let taken = self.parts.iter_mut().filter_map(|(task, (_, slot))| match std::mem::replace(slot, Part::HandedOver) {
+        let taken = self.parts.iter_mut().filter_map(|(task, (_, _, slot))| match std::mem::replace(slot, Part::HandedOver) {
             Part::Held(part) => Some((*task, part)),
             Part::Awaited | Part::HandedOver => None,
         });
@@ -89,7 +122,7 @@ impl<E> Pending<E> {
 
     /// The parts that are still held, to be discarded.
     pub(crate) fn into_parts(self) -> impl Iterator<Item = E> {
-        self.parts.into_values().filter_map(|(_, part)| match part {
+        self.parts.into_values().filter_map(|(_, _, part)| match part {
             Part::Held(part) => Some(part),
             Part::Awaited | Part::HandedOver => None,
         })

@@ -40,7 +40,7 @@ pub(crate) struct Waiting {
 pub(crate) struct Requests {
     options: Checkpoints,
     queue: VecDeque<Waiting>,
-    /// When the next periodic one is due by its interval; `None` while not all tasks run.
+    /// When the next periodic one is due by its interval; `None` while too few tasks run.
     periodic: Option<Moment>,
     /// The final one is not tried before this.
     final_from: Moment,
@@ -53,14 +53,16 @@ impl Requests {
         Requests { options, queue: VecDeque::new(), periodic: None, final_from: Moment::default(), last_success: None }
     }
 
-    /// All tasks run from now on.
-    pub(crate) fn all_run(&mut self, now: Moment) {
-        self.schedule(now);
+    /// Enough tasks run for checkpoints. What is due already, because they went on without some tasks, stays due.
+    pub(crate) fn enough_run(&mut self, now: Moment) {
+        if self.periodic.is_none() {
+            self.schedule(now);
+        }
         self.final_from = now;
     }
 
-    /// Not all tasks run any more.
-    pub(crate) fn not_all_run(&mut self) {
+    /// Not enough tasks run any more for checkpoints to go on.
+    pub(crate) fn too_few_run(&mut self) {
         self.periodic = None;
     }
 
@@ -146,11 +148,11 @@ impl Requests {
         std::mem::take(&mut self.queue).into_iter()
     }
 
-    /// The requests for checkpoints of the job's own, which wait no more.
-    pub(crate) fn drain_own(&mut self) -> impl Iterator<Item = Waiting> + use<> {
-        let (kept, own) = std::mem::take(&mut self.queue).into_iter().partition(|waiting| waiting.purpose.is_savepoint());
+    /// The requests for savepoints, or those for checkpoints of the job's own, which wait no more.
+    pub(crate) fn drain_some(&mut self, savepoints: bool) -> impl Iterator<Item = Waiting> + use<> {
+        let wanted = |waiting: &Waiting| waiting.purpose.is_savepoint() == savepoints;
+        let (drained, kept): (VecDeque<Waiting>, _) = std::mem::take(&mut self.queue).into_iter().partition(wanted);
         self.queue = kept;
-        let own: VecDeque<Waiting> = own;
-        own.into_iter()
+        drained.into_iter()
     }
 }

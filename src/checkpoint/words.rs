@@ -2,7 +2,10 @@
 //!
 //! Plain data. Actions are done in the order in which they come.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::checkpoint::reasons::{Reason, Refusal};
+use crate::checkpoint::standing::Standing;
 use crate::ids::{Attempt, CheckpointId, RegionId, TaskId};
 
 /// How a job begins.
@@ -16,6 +19,8 @@ pub(crate) struct Start {
     pub(crate) retained: Vec<CheckpointId>,
     /// The highest id that was ever reserved; 0 for none.
     pub(crate) reserved: u64,
+    /// What is begun from is not one of the job's checkpoints, so none of those may name its files.
+    pub(crate) borrowed: bool,
 }
 
 /// How far the job was from its end.
@@ -38,8 +43,12 @@ pub(crate) enum Ending {
 pub(crate) struct Inherited {
     /// The latest checkpoint that all were told of, or that the job began from.
     pub(crate) announced: Option<CheckpointId>,
-    /// What had begun, and was neither called complete nor given up.
-    pub(crate) under_way: Vec<(CheckpointId, Purpose)>,
+    /// Where the regions stood when they were last told of one.
+    pub(crate) standing: Standing,
+    /// What had begun, and was neither called complete nor given up, with the regions that take part and have not failed since.
+    pub(crate) under_way: Vec<(CheckpointId, Purpose, BTreeSet<RegionId>)>,
+    /// Those that may have been complete before they were announced, with the regions that took part.
+    pub(crate) written: BTreeMap<CheckpointId, BTreeSet<RegionId>>,
     /// Those of these that are savepoints, and complete.
     pub(crate) saved: Vec<CheckpointId>,
     pub(crate) ending: Ending,
@@ -73,6 +82,14 @@ impl Purpose {
     pub(crate) fn is_savepoint(self) -> bool {
         self != Purpose::Recovery
     }
+}
+
+/// What a checkpoint holds for regions that do not run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Carried {
+    pub(crate) regions: BTreeSet<RegionId>,
+    /// The checkpoint that they are restored from; `None` where they begin anew.
+    pub(crate) base: Option<CheckpointId>,
 }
 
 /// What became of a manifest's write.
@@ -157,15 +174,17 @@ pub(crate) enum Action<E> {
     Trigger { id: CheckpointId, sources: Vec<(TaskId, Attempt)> },
     /// What became of an ack.
     Acked { task: TaskId, id: CheckpointId, answer: AckAnswer },
-    /// Write, sync and publish the manifest; answer with `Manifest`.
-    WriteManifest { id: CheckpointId, parts: Vec<(TaskId, E)> },
+    /// Write, sync and publish the manifest, with what these regions restore from in place of parts of theirs; answer with
+    /// `Manifest`.
+    WriteManifest { id: CheckpointId, parts: Vec<(TaskId, E)>, carried: Carried },
     /// Find out whether the manifest is there, and make sure that it will not appear later if it is not; try until it is known,
     /// then answer with `ManifestResolved`. A region waits for it.
     ResolveManifest { id: CheckpointId },
-    /// Tell all tasks that the checkpoint is complete.
-    NotifyComplete { id: CheckpointId },
-    /// Tell all tasks that the checkpoint was given up, and which one is the latest complete one.
-    NotifyAborted { id: CheckpointId, latest: Option<CheckpointId> },
+    /// Tell the tasks of these regions, which took part in it, that the checkpoint is complete.
+    NotifyComplete { id: CheckpointId, regions: BTreeSet<RegionId> },
+    /// Tell the tasks of these regions that the checkpoint was given up, and which one is the latest that they took part in, or
+    /// were restored from.
+    NotifyAborted { id: CheckpointId, regions: BTreeMap<RegionId, Option<CheckpointId>> },
     /// Delete the files of a part that no checkpoint holds.
     Discard(E),
     /// Delete a checkpoint with all that belongs to it, its manifest first. A failure is logged and harms nothing.

@@ -165,7 +165,8 @@ impl JobStore {
         self.read_manifest(id).map_err(|error| self.with_usable(error, id))
     }
 
-    /// Deletes a checkpoint. Its manifest goes first, so that what an interruption leaves is no checkpoint.
+    /// Deletes a checkpoint. Its manifest goes first, so that what an interruption leaves is no checkpoint. Files that others name stay
+    /// until they are named no more.
     ///
     /// # Errors
     /// [`Error::Fenced`] where a newer process start may go on from it; [`Error::Store`].
@@ -175,7 +176,8 @@ impl JobStore {
             let older = self.list()?.into_iter().rfind(|other| *other < id);
             self.head.change(|head| head.latest = older)?;
         }
-        self.folder(id).delete()
+        self.store.delete(&self.checkpoint_path(id, MANIFEST))?;
+        self.delete_unnamed(id)
     }
 
     /// Deletes the snapshot file of a task whose checkpoint was not completed, and with the last one the checkpoint's directory.
@@ -255,7 +257,7 @@ impl JobStore {
         usable_below(&*self.store, &self.record().job, self.record(), id)
     }
 
-    fn directories(&self) -> Result<Vec<CheckpointId>> {
+    pub(super) fn directories(&self) -> Result<Vec<CheckpointId>> {
         directories(&*self.store, &self.record().job)
     }
 
@@ -301,7 +303,7 @@ pub(super) fn lost(manifest: &Path, id: CheckpointId) -> Error {
 
 /// Checks that a file of a checkpoint is there and whole in size.
 pub(super) fn check_size(store: &dyn StoreBackend, dir: &str, id: CheckpointId, file: &FileEntry) -> Result<()> {
-    let path = format!("{dir}/{}", file.name);
+    let path = file.path(dir);
     let what = match store.size(&path)? {
         Some(size) if size == file.bytes => return Ok(()),
         Some(size) => format!("it has {size} bytes, and the manifest of checkpoint {id} says {}", file.bytes),

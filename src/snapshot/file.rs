@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::checkpoints::directory_name;
 use super::sealed::{SEAL_BYTES, seal, seal_of};
 use crate::codec::encode;
 use crate::error::{BoxError, chain_text};
@@ -81,12 +82,32 @@ pub(super) struct SectionHead {
 pub(crate) struct FileEntry {
     /// Its name in the checkpoint's directory.
     pub(crate) name: String,
+    /// The older checkpoint in whose directory it lies, which it was written for; `None` for the manifest's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) checkpoint: Option<CheckpointId>,
     /// Its size.
     pub(crate) bytes: u64,
     /// The checksum of its index, which holds those of all sections.
     pub(crate) index_crc32c: u32,
     /// Its sections, in the order of the file.
     pub(crate) sections: Vec<Section>,
+}
+
+impl FileEntry {
+    /// Its path in the store, where a manifest in this directory names it.
+    pub(super) fn path(&self, manifest_dir: &str) -> String {
+        path_of_file(manifest_dir, self.checkpoint, &self.name)
+    }
+}
+
+/// The store's path of a file that a manifest in this directory names: beside the manifest, or in the directory of an older checkpoint
+/// beside that.
+pub(super) fn path_of_file(manifest_dir: &str, older: Option<CheckpointId>, name: &str) -> String {
+    let Some(older) = older.map(directory_name) else { return format!("{manifest_dir}/{name}") };
+    match manifest_dir.rsplit_once('/') {
+        Some((job_dir, _)) => format!("{job_dir}/{older}/{name}"),
+        None => format!("{older}/{name}"),
+    }
 }
 
 /// Whose entries a section holds.
@@ -238,7 +259,7 @@ impl<'a> SnapshotWriter<'a> {
         index.push(0xcf);
         index.extend_from_slice(&index_at.to_be_bytes());
         self.append(&index)?;
-        Ok(FileEntry { name, bytes: self.at, index_crc32c, sections: self.sections })
+        Ok(FileEntry { name, checkpoint: None, bytes: self.at, index_crc32c, sections: self.sections })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Always: its manifest is written last and deleted first, so what an interruption leaves is no checkpoint; nothing in it is
 //! overwritten. A snapshot's name carries its attempt, so that a late write of an old attempt touches no other's file. Blocking calls.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -148,6 +149,18 @@ impl Folder {
     pub(crate) fn delete(&self) -> Result<()> {
         self.store.delete(&self.path(MANIFEST))?;
         self.store.delete_all(&self.dir)
+    }
+
+    /// Deletes the files in it but those with these names.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(super) fn delete_but(&self, kept: &BTreeSet<String>) -> Result<()> {
+        if kept.is_empty() {
+            return self.store.delete_all(&self.dir);
+        }
+        let names = self.store.list(&self.dir)?;
+        names.iter().filter(|name| !kept.contains(*name)).try_for_each(|name| self.store.delete(&self.path(name)))
     }
 
     /// Deletes what an interruption has left.

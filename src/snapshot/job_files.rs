@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::carried::CarriedFiles;
 use super::checkpoints::parse_directory;
 use super::folder::parse_savepoint;
 use super::head::{Head, HeadDocument};
@@ -162,6 +163,8 @@ impl Finished {
 pub(crate) struct JobStore {
     pub(super) store: Arc<dyn StoreBackend>,
     pub(super) head: Head,
+    /// What complete checkpoints name of older ones' files, as far as it was looked at.
+    pub(super) carried: CarriedFiles,
     record: JobRecord,
     _lock: StoreLock,
 }
@@ -205,7 +208,7 @@ impl JobStore {
             write_sealed(&*store, JOB_FORMAT, &path, Put::Replace, &record)?;
         }
         like.map_or(Ok(()), |like| record.check_keys(like))?;
-        Ok(JobStore { store, head, record, _lock: lock })
+        Ok(JobStore { store, head, carried: CarriedFiles::default(), record, _lock: lock })
     }
 
     /// The same for a job that has been started before; `None`, and nothing is written, where it has not.

@@ -3,7 +3,7 @@
 //! Always: its parts of an operator are numbered from 0 without gaps, its parallelism is their count, and a task's place in the
 //! plan is of no meaning on restore. Pure data; assembled by the coordinator, written by the snapshot actor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -98,7 +98,7 @@ pub(crate) struct Manifest {
     pub(crate) note: CheckpointNote,
     /// The operators, by uid.
     pub(crate) operators: BTreeMap<Uid, OperatorManifest>,
-    /// The snapshot files in the checkpoint's directory, and where their sections lie.
+    /// The snapshot files, and where their sections lie.
     pub(crate) files: Vec<FileEntry>,
 }
 
@@ -117,6 +117,26 @@ impl Manifest {
         }
         let files = tasks.into_iter().filter_map(|entry| entry.file).collect();
         Ok(Manifest { job: job.clone(), note, operators, files })
+    }
+
+    /// Adds what an older checkpoint holds for these operators, whose tasks have no part of their own. The files stay where they are.
+    /// An operator that it does not know begins anew.
+    pub(crate) fn carry(&mut self, base: &Manifest, uids: &BTreeSet<Uid>) {
+        let known = base.operators.iter().filter(|(uid, _)| uids.contains(*uid));
+        self.operators.extend(known.map(|(uid, operator)| (uid.clone(), operator.clone())));
+        for file in &base.files {
+            let sections: Vec<Section> =
+                file.sections.iter().filter(|section| uids.contains(&section.operator)).cloned().collect();
+            if !sections.is_empty() {
+                let checkpoint = Some(file.checkpoint.unwrap_or(base.id()));
+                self.files.push(FileEntry { checkpoint, sections, ..file.clone() });
+            }
+        }
+    }
+
+    /// The files of older checkpoints that it names.
+    pub(super) fn carried(&self) -> impl Iterator<Item = (CheckpointId, &str)> {
+        self.files.iter().filter_map(|file| Some((file.checkpoint?, &*file.name)))
     }
 
     /// The checkpoint's number.

@@ -5,6 +5,7 @@
 //!
 //! All calls block, so they are made on threads that may: the snapshot actor's, and those of restoring tasks.
 
+mod carried;
 mod checkpoints;
 mod copies;
 mod directory;

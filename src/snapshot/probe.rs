@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::checkpoints::{MANIFEST_FORMAT, OperatorSnapshot, TaskSnapshot};
-use super::file::{Section, TAIL_BYTES};
+use super::file::{Section, TAIL_BYTES, path_of_file};
 use super::head::{HEAD_FORMAT, HeadDocument};
 use super::job_files::{FINISHED_FORMAT, Finished, JOB_FORMAT, JobOptions, JobRecord, JobStore};
 use super::manifest::{CheckpointKind, CheckpointNote, Manifest};
@@ -70,12 +70,15 @@ struct Names {
 #[derive(Deserialize)]
 struct Name {
     name: String,
+    #[serde(default)]
+    checkpoint: Option<CheckpointId>,
 }
 
-/// The names of the snapshot files that a manifest asks for; none where it can't be read.
-pub(crate) fn files_of(manifest: &[u8]) -> Vec<String> {
+/// The paths of the snapshot files that a manifest in this directory asks for; none where it can't be read.
+pub(crate) fn files_of(dir: &str, manifest: &[u8]) -> Vec<String> {
     let manifest: Option<Names> = unseal(MANIFEST_FORMAT, NAME.as_ref(), manifest).ok();
-    manifest.into_iter().flat_map(|manifest| manifest.files).map(|file| file.name).collect()
+    let path = |file: Name| path_of_file(dir, file.checkpoint, &file.name);
+    manifest.into_iter().flat_map(|manifest| manifest.files).map(path).collect()
 }
 
 /// Reads any of the small documents of a job: its record, its counters, its end mark. Returns how many of them it is.

@@ -139,7 +139,7 @@ impl Folder {
     }
 
     fn open_file(&self, manifest: &Manifest, file: &FileEntry) -> Result<SnapshotReader<'_>> {
-        open_file(self.store(), self.path(&file.name), manifest, file)
+        open_file(self.store(), file.path(self.dir()), manifest, file)
     }
 }
 
@@ -153,10 +153,15 @@ pub(super) fn open_file<'a>(
     let located = store.locate(&path);
     let reader = SnapshotReader::open(store, path)?;
     let header = reader.header();
+    // The manifest may name some of the file's sections only, where it is that of an older checkpoint.
+    let sections = match file.checkpoint {
+        None => reader.sections() == file.sections,
+        Some(_) => file.sections.iter().all(|section| reader.sections().contains(section)),
+    };
     let same = reader.size() == file.bytes
         && reader.index_crc32c() == file.index_crc32c
-        && reader.sections() == file.sections
-        && header.checkpoint == manifest.id()
+        && sections
+        && header.checkpoint == file.checkpoint.unwrap_or(manifest.id())
         && header.job == manifest.job.job;
     if same { Ok(reader) } else { Err(corrupt(&located, "it is not the file that the manifest means".into())) }
 }

@@ -240,7 +240,7 @@ impl CheckpointDir {
     }
 
     fn open_file(&self, file: &FileEntry) -> Result<SnapshotReader<'_>> {
-        let path = format!("{}/{}", self.dir, file.name);
+        let path = file.path(&self.dir);
         let sized = check_size(&*self.store, &self.dir, self.manifest.id(), file);
         let opened = sized.and_then(|()| open_file(&*self.store, path, &self.manifest, file));
         opened.map_err(|error| self.explained(error))

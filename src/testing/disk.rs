@@ -176,8 +176,8 @@ impl Disk {
         self.files.look(|image| {
             for (path, bytes) in image.iter().filter(|(path, _)| path.ends_with("/manifest")) {
                 if read.get(path).is_none_or(|(as_read, _)| !Arc::ptr_eq(as_read, bytes)) {
-                    let dir = path.trim_end_matches("manifest");
-                    let files = probe::files_of(bytes).into_iter().map(|name| format!("{dir}{name}")).collect();
+                    let dir = path.trim_end_matches("/manifest");
+                    let files = probe::files_of(dir, bytes);
                     read.insert(path.clone(), (bytes.clone(), files));
                 }
                 let files = read.get(path).into_iter().flat_map(|(_, files)| files);

@@ -27,6 +27,7 @@ mod operator_state;
 mod readers;
 mod real_crashes;
 mod receipts;
+mod regions;
 mod restarts;
 mod revival;
 mod savepoints;

@@ -1,5 +1,6 @@
 //! Tests of the room as a whole: files, stores, checkpoints, restores. Here: what they have in common.
 
+mod carried;
 mod checkpoints;
 mod files;
 mod head;
