@@ -62,6 +62,11 @@ impl Standing {
         regions.iter().map(|region| (*region, self.heard.get(region).copied())).collect()
     }
 
+    /// The regions that are being restored.
+    pub(super) fn restoring(&self) -> impl Iterator<Item = RegionId> {
+        self.restoring.keys().copied()
+    }
+
     /// The checkpoints that regions are being restored from.
     pub(super) fn being_restored(&self) -> BTreeSet<CheckpointId> {
         self.restoring.values().copied().collect()

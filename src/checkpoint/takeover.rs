@@ -15,6 +15,8 @@ impl<E> Coordinator<E> {
     pub(super) fn take_over(&mut self, inherited: &Inherited, now: Moment) {
         let latest = self.latest;
         self.standing = inherited.standing.clone();
+        // Any other region says at once whether it runs; one that is being restored may take long, and the others go on without it.
+        self.standing.restoring().for_each(|region| self.members.is_not_fresh(region));
         if let Some(id) = latest.filter(|_| latest > inherited.announced) {
             let regions = inherited.written.get(&id).cloned().unwrap_or_default();
             self.standing.is_complete(id, &regions);
@@ -239,17 +241,29 @@ mod tests {
     #[test]
     fn what_a_region_is_being_restored_from_is_kept_across_a_take_over() {
         let (mut coordinator, now) = while_one_is_restored();
-        assert_eq!(coordinator.handle(Event::Tick, now), [], "the other one has not said yet what it does");
-        // It does not run yet, and a checkpoint of the rest is asked for: what it reads stays.
-        let failed = down(&mut coordinator, OTHER);
-        assert_eq!(failed, [Action::RestoreFrom { region: OTHER, point: Some(id(3)) }]);
-        let begun = coordinator.handle(Event::Request { token: 1 }, now);
-        assert_eq!(begun, [Action::Trigger { id: id(101), sources: vec![(TASK, ATTEMPT)] }], "and they go on without it");
+        let begun = coordinator.handle(Event::Tick, now);
+        assert_eq!(begun, [Action::Trigger { id: id(101), sources: vec![(TASK, ATTEMPT)] }], "the rest goes on without it");
         drop(coordinator.handle(Event::Ack { task: TASK, attempt: ATTEMPT, id: id(101), part: () }, now));
         let published = Event::Manifest { id: id(101), written: Written::Published };
         let published = coordinator.handle(published, now);
         assert!(published.contains(&Action::NotifyComplete { id: id(101), regions: all() }), "{published:?}");
         assert!(!published.contains(&Action::DeleteCheckpoint(id(3))), "{published:?}");
+    }
+
+    #[test]
+    fn after_a_take_over_nothing_is_begun_before_each_region_has_said_what_it_does() {
+        let mut coordinator = of_two(&[3]);
+        let mut standing = Standing::at([REGION, OTHER], Some(id(3)));
+        standing.runs(OTHER);
+        drop(take_over(&mut coordinator, Inherited { standing, ..after(3) }));
+        let now = Moment(secs(61));
+        assert_eq!(up(&mut coordinator), []);
+        assert_eq!(coordinator.handle(Event::Tick, now), [], "the other one may run");
+        let failed = coordinator.handle(Event::RegionDown { region: OTHER }, now);
+        assert_eq!(failed, [Action::RestoreFrom { region: OTHER, point: Some(id(3)) }]);
+        let later = Moment(secs(122));
+        let begun = coordinator.handle(Event::Tick, later);
+        assert_eq!(begun, [Action::Trigger { id: id(101), sources: vec![(TASK, ATTEMPT)] }]);
     }
 
     #[test]
