@@ -37,6 +37,12 @@ impl JobStore {
         left.try_for_each(|id| self.folder(id).delete_but(named.get(&id).unwrap_or(&nothing)))
     }
 
+    /// True if the manifest of another checkpoint names this file.
+    pub(super) fn is_carried(&self, id: CheckpointId, name: &str) -> Result<bool> {
+        let (_, named) = self.named()?;
+        Ok(named.get(&id).is_some_and(|names| names.contains(name)))
+    }
+
     /// The complete checkpoints, oldest first, and the files of others that they name.
     fn named(&self) -> Result<(Vec<CheckpointId>, Names)> {
         let complete = self.list()?;

@@ -180,8 +180,14 @@ impl JobStore {
         self.delete_unnamed(id)
     }
 
-    /// Deletes the snapshot file of a task whose checkpoint was not completed, and with the last one the checkpoint's directory.
+    /// Deletes the snapshot file of a task whose checkpoint was not completed, and with the last one the checkpoint's directory. One that
+    /// another checkpoint names stays: an ack may come once more after its checkpoint was deleted.
     pub(crate) fn discard(&self, entry: &TaskEntry) -> Result<()> {
+        if let Some(file) = &entry.file
+            && self.is_carried(entry.checkpoint, &file.name)?
+        {
+            return Ok(());
+        }
         self.folder(entry.checkpoint).discard(entry)
     }
 

@@ -62,6 +62,35 @@ fn a28_a_start_after_an_interrupted_deletion_keeps_what_is_named_and_removes_the
 }
 
 #[test]
+fn a28_settling_what_a_process_has_left_keeps_what_is_named() {
+    let store = MemoryStore::new();
+    let job = open(&store);
+    let first = complete(&job, 1);
+    carry(&job, 5, &first);
+    delete(&job, 1);
+    prepare(&job, 6, vec![vec![keyed("count", 0..3)]]);
+    assert_eq!(job.settle_all().unwrap(), Some(CheckpointId(5)));
+    assert_eq!((snapshots(&store, 1), snapshots(&store, 6)), (1, 0));
+    assert_eq!(restored(&job), [0, 7, 1, 7, 2, 7]);
+}
+
+#[test]
+fn a9_an_ack_that_comes_again_takes_no_file_from_a_checkpoint_that_names_it() {
+    let store = MemoryStore::new();
+    let job = open(&store);
+    let entry = job.write_snapshot(&snapshot(1, 0, vec![keyed("count", 0..3)])).unwrap();
+    let first = Manifest::assemble(job.record(), note(1), vec![entry.clone()]).unwrap();
+    job.write_manifest(&first).unwrap();
+    carry(&job, 5, &first);
+    delete(&job, 1);
+    job.discard(&entry).unwrap();
+    assert_eq!(restored(&job), [0, 7, 1, 7, 2, 7]);
+    complete(&job, 9);
+    delete(&job, 5);
+    assert_eq!(snapshots(&store, 1), 0);
+}
+
+#[test]
 fn a28_no_file_is_deleted_whose_manifest_may_still_appear() {
     let store = MemoryStore::new();
     let job = open(&store);
