@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::beginning::{Asked, StartPoint, begin};
 use super::event::JobEvent;
+use super::keeper::guarded;
 use super::line::Line;
 use super::root::{Common, Root, RootArgs, RootMsg};
 use super::status::{JobEnd, JobStatus};
@@ -112,7 +113,7 @@ pub(crate) async fn launch(spec: JobSpec, executor: Arc<dyn Executor>) -> Result
     let status = Arc::new(JobStatus::new(&spec.name, &plan, (spec.watchdog, interval), executor.clock()));
     let options = JobOptions { max_parallelism: spec.max_parallelism, seed: spec.hash_seed };
     let asked = Asked { job: &spec.name, options, from: spec.from, may_be_lost: &spec.may_be_lost, plan: &plan };
-    let Some(beginning) = begin(spec.store, asked)? else {
+    let Some(beginning) = guarded(|| begin(spec.store, asked))? else {
         status.ended(JobEnd::Finished);
         return Ok(Launched { status, addresses: Addresses::none(), root: None });
     };

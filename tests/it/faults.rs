@@ -295,6 +295,15 @@ fn a4_a_record_of_the_job_that_may_not_last_is_made_durable_before_anything_buil
 }
 
 #[test]
+fn a_store_that_panics_while_a_job_starts_fails_the_start_and_nothing_else() {
+    for step in (140..260).step_by(3) {
+        let (point, calamity) = (CrashPoint::ManifestWritten, Calamity::Panic);
+        let plan = [PlannedFault::Death { step }, PlannedFault::At { point, nth: 2, calamity }].into_iter().collect();
+        survive(1_459_568_074, &plan).unwrap();
+    }
+}
+
+#[test]
 fn any_plan_changes_nothing() {
     let cases = std::env::var("TIDEGATE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(400);
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, max_shrink_iters: 300, ..Config::default() });
