@@ -230,7 +230,7 @@ impl<E> Coordinator<E> {
                 if purpose.is_savepoint() {
                     self.remember_saved(id)
                 } else {
-                    self.retention.uncertain(id, self.pending.get(&id).map(|of| of.regions().clone()).unwrap_or_default())
+                    self.retention.uncertain(id, self.pending.get(&id).map(Pending::regions).unwrap_or_default())
                 }
                 self.abort(id, Reason::ManifestUnknown(text), now);
             }
@@ -260,7 +260,7 @@ impl<E> Coordinator<E> {
             return self.keep_savepoint(&pending);
         }
         self.failures.succeeded();
-        self.publish(id, pending.regions().clone(), now);
+        self.publish(id, pending.regions(), now);
         if let Some(token) = pending.token {
             self.answer(token, Ok(id));
         }
@@ -324,7 +324,7 @@ impl<E> Coordinator<E> {
         if let Some(token) = pending.token {
             self.answer(token, Err(reason.clone()));
         }
-        let regions = self.standing.heard_by(pending.regions());
+        let regions = self.standing.heard_by(&pending.regions());
         self.actions.push(Action::NotifyAborted { id, regions });
         let purpose = pending.purpose;
         self.actions.extend(pending.into_parts().map(Action::Discard));

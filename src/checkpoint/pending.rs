@@ -36,8 +36,6 @@ pub(crate) struct Pending<E> {
     deadline: Moment,
     stage: Stage,
     parts: BTreeMap<TaskId, (RegionId, Attempt, Part<E>)>,
-    /// The regions that take part.
-    regions: BTreeSet<RegionId>,
     carried: BTreeSet<RegionId>,
 }
 
@@ -46,14 +44,13 @@ impl<E> Pending<E> {
     pub(crate) fn new(id: CheckpointId, deadline: Moment, members: &Members) -> Self {
         let awaited = members.awaited();
         let parts: BTreeMap<_, _> = awaited.map(|(region, task, attempt)| (task, (region, attempt, Part::Awaited))).collect();
-        let (regions, carried) = (parts.values().map(|(region, ..)| *region).collect(), members.absent());
-        let (purpose, stage) = (Purpose::Recovery, Stage::Collecting);
-        Pending { id, token: None, purpose, last: false, deadline, stage, parts, regions, carried }
+        let (purpose, stage, carried) = (Purpose::Recovery, Stage::Collecting, members.absent());
+        Pending { id, token: None, purpose, last: false, deadline, stage, parts, carried }
     }
 
     /// The regions that take part in it.
-    pub(crate) fn regions(&self) -> &BTreeSet<RegionId> {
-        &self.regions
+    pub(crate) fn regions(&self) -> BTreeSet<RegionId> {
+        self.parts.values().map(|(region, ..)| *region).collect()
     }
 
     /// The regions for which it holds what they restore from.
@@ -64,7 +61,6 @@ impl<E> Pending<E> {
     /// A region has failed: its parts are handed out, to be discarded, and what it restores from takes their place.
     pub(crate) fn carry(&mut self, region: RegionId) -> Vec<E> {
         self.carried.insert(region);
-        self.regions.remove(&region);
         self.last = false;
         let parts = std::mem::take(&mut self.parts).into_iter();
         let (failed, others): (BTreeMap<_, _>, BTreeMap<_, _>) = parts.partition(|(_, (of, ..))| *of == region);

@@ -2,8 +2,9 @@
 //!
 //! Always: what the one before had begun is either called complete, if its manifest counts, or given up, at the tasks of the regions that
 //! take part in it and before anything else is begun; no id of before is used again. Where each region stands is taken over: what holds
-//! nothing of it is no point for it to go back to, and what it is being restored from is kept. What it had waiting is asked again, or answered. An end that was under way goes on
-//! where nothing can take it back, and is taken back everywhere else. Part of the coordinator's machine.
+//! nothing of it is no point for it to go back to, and what it is being restored from is kept. What it had waiting is asked again, or
+//! answered. An end that was under way goes on where nothing can take it back, and is taken back everywhere else. Part of the
+//! coordinator's machine.
 
 use crate::checkpoint::coordinator::Coordinator;
 use crate::checkpoint::leaving::Phase;
