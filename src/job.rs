@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-pub use crate::actor::{CheckpointFailure, JobEvent, RegionFailure, RegionState, RestoredFrom};
+pub use crate::actor::{CheckpointFailure, JobEvent, PairNode, RegionFailure, RegionState, RestoredFrom};
 use crate::actor::{FirstAttempt, JobEnd, JobSpec, JobStatus, Launched, RootMsg, RootRef, launch, post};
 use crate::error::{Error, Result};
 use crate::executor::{Pool, build_runtime};
@@ -35,7 +35,7 @@ pub(crate) use question::Posed;
 pub use question::{Askable, Queryable};
 pub use scan::Scan;
 pub use shutdown::Shutdown;
-pub use tree::{JobTree, PairNode, RegionNode, TaskNode, TaskState};
+pub use tree::{JobTree, RegionNode, TaskNode, TaskState};
 
 /// How long the end of a job waits for work that still blocks.
 const LET_GO: Duration = Duration::from_secs(2);

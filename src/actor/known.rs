@@ -71,20 +71,23 @@ pub(crate) struct KnownRegion {
     pub(crate) last_failure: Option<String>,
 }
 
-/// What is known of the coordinator and the snapshot actor.
+/// The coordinator and the snapshot actor.
 #[derive(Clone, Debug)]
-pub(crate) struct KnownPair {
-    /// Whether they are there; else they are being replaced.
-    pub(crate) serves: bool,
-    pub(crate) tenure: u64,
-    pub(crate) last_failure: Option<String>,
+#[non_exhaustive]
+pub struct PairNode {
+    /// Whether they are there; else they are being replaced, and no checkpoint is taken meanwhile.
+    pub serves: bool,
+    /// How many there were, these included.
+    pub tenure: u64,
+    /// Which of them failed last, and why, as a sentence.
+    pub last_failure: Option<String>,
 }
 
 /// What is known of a job.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) regions: BTreeMap<RegionId, KnownRegion>,
-    pub(crate) pair: KnownPair,
+    pub(crate) pair: PairNode,
     /// Since when a checkpoint may be expected: when the latest one was complete, or a region ran again.
     pub(crate) fresh_since: Moment,
     /// How often regions were restarted since a checkpoint was complete.
@@ -101,7 +104,7 @@ impl Known {
         let fresh = KnownRegion { state: RegionState::Starting, attempt: None, restarts: 0, last_failure: None };
         Known {
             regions: (0..regions as u32).map(|id| (RegionId(id), fresh.clone())).collect(),
-            pair: KnownPair { serves: true, tenure: 1, last_failure: None },
+            pair: PairNode { serves: true, tenure: 1, last_failure: None },
             fresh_since: now,
             restarts_since: 0,
             failing: None,

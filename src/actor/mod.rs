@@ -48,8 +48,8 @@ pub use event::{JobEvent, RestoredFrom};
 pub(crate) use first::FirstAttempt;
 #[cfg(feature = "testing")]
 pub(crate) use keeper::{prepare_parts, to_snapshot};
-pub use known::{CheckpointFailure, RegionFailure, RegionState};
-pub(crate) use known::{Known, KnownPair};
+pub(crate) use known::Known;
+pub use known::{CheckpointFailure, PairNode, RegionFailure, RegionState};
 pub(crate) use launch::{JobSpec, Launched, Safety, check, launch};
 pub(crate) use line::Line;
 pub(crate) use post::post;

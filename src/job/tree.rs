@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::JobHandle;
-use crate::actor::{JobEnd, Known, KnownPair, RegionState, SeenTask};
+use crate::actor::{JobEnd, Known, PairNode, RegionState, SeenTask};
 use crate::ids::{Attempt, RegionId, TaskId};
 use crate::supervision::Doing;
 
@@ -22,18 +22,6 @@ pub struct JobTree {
     pub pair: PairNode,
     /// The supervisors of its regions, in order.
     pub regions: Vec<RegionNode>,
-}
-
-/// The coordinator and the snapshot actor.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct PairNode {
-    /// Whether they are there; else they are being replaced, and no checkpoint is taken meanwhile.
-    pub serves: bool,
-    /// How many there were, these included.
-    pub tenure: u64,
-    /// Which of them failed last, and why, as a sentence.
-    pub last_failure: Option<String>,
 }
 
 /// The supervisor of a region.
@@ -154,9 +142,7 @@ fn tree(job: &str, end: Option<&JobEnd>, known: &Known, tasks: &[SeenTask], stil
         last_failure: region.last_failure.clone(),
         tasks: tasks.iter().filter(|task| task.region == *id).map(|seen| task(seen, region.state, still)).collect(),
     });
-    let KnownPair { serves, tenure, last_failure } = known.pair.clone();
-    let pair = PairNode { serves, tenure, last_failure };
-    JobTree { job: job.to_owned(), state, alive: end.is_none(), pair, regions: regions.collect() }
+    JobTree { job: job.to_owned(), state, alive: end.is_none(), pair: known.pair.clone(), regions: regions.collect() }
 }
 
 fn task(seen: &SeenTask, region: RegionState, still: Duration) -> TaskNode {
