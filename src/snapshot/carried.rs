@@ -23,7 +23,9 @@ impl JobStore {
     /// Deletes the files of a checkpoint without a manifest that no other's names, and those of all that are older than the oldest
     /// complete one: a newer one without a manifest may be under way, or may still get its manifest.
     pub(super) fn delete_unnamed(&self, id: CheckpointId) -> Result<()> {
-        let (complete, named) = match self.named() {
+        let directories = self.directories()?;
+        let complete = self.complete_of(&directories)?;
+        let named = match self.named(&complete) {
             Err(Error::Corrupt { path, what, .. }) => {
                 tracing::warn!(path = %path.display(), what, "files of deleted checkpoints stay: a manifest that may name them is damaged");
                 return Ok(());
@@ -31,7 +33,7 @@ impl JobStore {
             known => known?,
         };
         let older = |other: &CheckpointId| complete.first().is_some_and(|oldest| other < oldest);
-        let left = self.directories()?.into_iter().filter(|other| *other != id && older(other));
+        let left = directories.into_iter().filter(|other| *other != id && older(other));
         let mut left = left.filter(|other| self.head.may_delete(*other).is_ok()).chain([id]);
         let nothing = BTreeSet::new();
         left.try_for_each(|id| self.folder(id).delete_but(named.get(&id).unwrap_or(&nothing)))
@@ -39,16 +41,14 @@ impl JobStore {
 
     /// True if the manifest of another checkpoint names this file.
     pub(super) fn is_carried(&self, id: CheckpointId, name: &str) -> Result<bool> {
-        let (_, named) = self.named()?;
-        Ok(named.get(&id).is_some_and(|names| names.contains(name)))
+        Ok(self.named(&self.list()?)?.get(&id).is_some_and(|names| names.contains(name)))
     }
 
-    /// The complete checkpoints, oldest first, and the files of others that they name.
-    fn named(&self) -> Result<(Vec<CheckpointId>, Names)> {
-        let complete = self.list()?;
+    /// The files of others that these, which are all complete ones, name.
+    fn named(&self, complete: &[CheckpointId]) -> Result<Names> {
         let mut carried = self.carried.0.lock().unwrap_or_else(PoisonError::into_inner);
         carried.retain(|id, _| complete.contains(id));
-        for id in &complete {
+        for id in complete {
             if carried.contains_key(id) {
                 continue;
             }
@@ -63,6 +63,6 @@ impl JobStore {
         for (older, names) in carried.values().flatten() {
             named.entry(*older).or_default().extend(names.iter().cloned());
         }
-        Ok((complete, named))
+        Ok(named)
     }
 }

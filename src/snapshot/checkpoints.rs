@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use super::file::{EmitSection, FileEntry, SnapshotHeader};
 use super::folder::{Folder, parse_savepoint};
-use super::job_files::{JobRecord, JobStore, read_sealed, write_sealed};
+use super::job_files::{JobRecord, JobStore, read_sealed};
 use super::manifest::{Manifest, TaskEntry};
 use super::restore::RestoredOperator;
 use super::sealed::corrupt;
-use super::store::{Put, StoreBackend};
+use super::store::StoreBackend;
 use crate::error::{BoxError, Error, Result};
 use crate::ids::{Attempt, CheckpointId, TaskId, Uid};
 use crate::state::{Kept, RestoredStates, StateView};
@@ -114,13 +114,18 @@ impl JobStore {
 
     /// The ids of all complete checkpoints, oldest first. Whether they can be read is not looked at.
     pub(crate) fn list(&self) -> Result<Vec<CheckpointId>> {
-        let mut ids = Vec::new();
-        for id in self.directories()? {
-            if self.is_complete(id)? {
-                ids.push(id);
+        self.complete_of(&self.directories()?)
+    }
+
+    /// Those of these ids that are complete.
+    pub(super) fn complete_of(&self, ids: &[CheckpointId]) -> Result<Vec<CheckpointId>> {
+        let mut complete = Vec::new();
+        for id in ids {
+            if self.is_complete(*id)? {
+                complete.push(*id);
             }
         }
-        Ok(ids)
+        Ok(complete)
     }
 
     /// The latest complete checkpoint since the job was last begun from a chosen point; `None` where there is none.
@@ -255,8 +260,7 @@ impl JobStore {
 
     /// Makes a manifest durable that is there.
     fn rewrite_manifest(&self, manifest: &Manifest) -> Result<()> {
-        let path = self.checkpoint_path(manifest.id(), MANIFEST);
-        write_sealed(&*self.store, MANIFEST_FORMAT, &path, Put::Replace, manifest)
+        self.folder(manifest.id()).rewrite_manifest(manifest)
     }
 
     fn usable_below(&self, id: CheckpointId) -> Vec<CheckpointId> {
@@ -268,7 +272,7 @@ impl JobStore {
     }
 
     fn is_complete(&self, id: CheckpointId) -> Result<bool> {
-        Ok(self.store.size(&self.checkpoint_path(id, MANIFEST))?.is_some())
+        self.folder(id).is_complete()
     }
 
     /// Reads a manifest, and checks that its files are there and whole in size.

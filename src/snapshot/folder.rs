@@ -128,15 +128,23 @@ impl Folder {
         write_sealed(&*self.store, MANIFEST_FORMAT, &self.path(MANIFEST), Put::New, manifest)
     }
 
+    /// Makes the manifest durable that is there.
+    pub(super) fn rewrite_manifest(&self, manifest: &Manifest) -> Result<()> {
+        write_sealed(&*self.store, MANIFEST_FORMAT, &self.path(MANIFEST), Put::Replace, manifest)
+    }
+
+    /// Whether its manifest is there. Whether it can be read is not looked at.
+    pub(super) fn is_complete(&self) -> Result<bool> {
+        Ok(self.store.size(&self.path(MANIFEST))?.is_some())
+    }
+
     /// Whether it holds this checkpoint, complete; its manifest is made durable then. One that can't be read is none.
     ///
     /// # Errors
     /// [`Error::Store`].
     pub(crate) fn settle(&self, id: CheckpointId) -> Result<bool> {
         match manifest_in(&*self.store, &self.dir) {
-            Ok(Some(manifest)) if manifest.id() == id => {
-                write_sealed(&*self.store, MANIFEST_FORMAT, &self.path(MANIFEST), Put::Replace, &manifest).map(|()| true)
-            }
+            Ok(Some(manifest)) if manifest.id() == id => self.rewrite_manifest(&manifest).map(|()| true),
             Ok(_) | Err(Error::Corrupt { .. }) => Ok(false),
             Err(error) => Err(error),
         }
@@ -168,7 +176,7 @@ impl Folder {
     /// # Errors
     /// [`Error::Store`].
     pub(super) fn delete_unless_complete(&self) -> Result<()> {
-        if self.store.size(&self.path(MANIFEST))?.is_some() { Ok(()) } else { self.store.delete_all(&self.dir) }
+        if self.is_complete()? { Ok(()) } else { self.store.delete_all(&self.dir) }
     }
 
     /// Deletes the snapshot file of a task whose checkpoint was not completed, and with the last one the directory.
