@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use tidegate::testing::{End, RecordingSink, Run, Scripted, Simulation};
-use tidegate::{CheckpointId, Checkpoints, Error, Job, JobSummary, Restart, millis};
+use tidegate::{Aggregate, CheckpointId, Checkpoints, Error, Job, JobSummary, Restart, millis};
 
 /// The flow's result: a number and how often it has come.
 pub type Counted = (u64, u64);
@@ -108,4 +108,31 @@ pub fn example(name: &str) -> PathBuf {
         assert!(built.success(), "the example is built");
     }
     path
+}
+
+/// Counts, and sums up.
+pub struct Mean;
+
+impl Aggregate for Mean {
+    type In = u64;
+    type Acc = (u64, u64);
+    type Out = u64;
+
+    fn create(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
+    fn add(&self, (sum, n): &mut (u64, u64), value: u64) {
+        *sum += value;
+        *n += 1;
+    }
+
+    fn merge(&self, (sum, n): &mut (u64, u64), other: (u64, u64)) {
+        *sum += other.0;
+        *n += other.1;
+    }
+
+    fn result(&self, (sum, n): &(u64, u64)) -> u64 {
+        sum / (*n).max(1)
+    }
 }

@@ -4,36 +4,11 @@ use std::time::Duration;
 
 use tidegate::testing::{Kit, OperatorHarness, Scripted, check_exactly_once};
 use tidegate::{
-    Aggregate, AggregatingState, BoxError, Context, Job, KeyedOperator, ListState, MapState, OpenContext, ReducingState, Stream,
-    Timer, Timestamp, Ttl, ValueState, hours, millis,
+    AggregatingState, BoxError, Context, Job, KeyedOperator, ListState, MapState, OpenContext, ReducingState, Stream, Timer,
+    Timestamp, Ttl, ValueState, hours, millis,
 };
 
-/// Counts, and sums up.
-struct Mean;
-
-impl Aggregate for Mean {
-    type In = u64;
-    type Acc = (u64, u64);
-    type Out = u64;
-
-    fn create(&self) -> (u64, u64) {
-        (0, 0)
-    }
-
-    fn add(&self, (sum, n): &mut (u64, u64), value: u64) {
-        *sum += value;
-        *n += 1;
-    }
-
-    fn merge(&self, (sum, n): &mut (u64, u64), other: (u64, u64)) {
-        *sum += other.0;
-        *n += other.1;
-    }
-
-    fn result(&self, (sum, n): &(u64, u64)) -> u64 {
-        sum / (*n).max(1)
-    }
-}
+use crate::common::Mean;
 
 /// A state of each kind.
 #[derive(Clone, Copy)]

@@ -5,37 +5,12 @@ use std::collections::BTreeMap;
 use tidegate::stored::{StateWriter, StoredCheckpoint};
 use tidegate::testing::{RecordingSink, Scripted, Simulation};
 use tidegate::{
-    Aggregate, AggregatingState, BoxError, BroadcastContext, BroadcastOpenContext, BroadcastOperator, BroadcastState, Context,
-    Error, Job, KeyedOperator, KeyedSideContext, ListState, MapState, OpenContext, Operator, OperatorContext, OperatorList,
+    AggregatingState, BoxError, BroadcastContext, BroadcastOpenContext, BroadcastOperator, BroadcastState, Context, Error, Job,
+    KeyedOperator, KeyedSideContext, ListState, MapState, OpenContext, Operator, OperatorContext, OperatorList,
     OperatorOpenContext, ReducingState, Result, Store, Timestamp, Ttl, ValueState, Versions, hours,
 };
 
-use crate::common::{finished, take};
-
-/// Counts, and sums up.
-struct Mean;
-
-impl Aggregate for Mean {
-    type In = u64;
-    type Acc = (u64, u64);
-    type Out = u64;
-
-    fn create(&self) -> (u64, u64) {
-        (0, 0)
-    }
-
-    fn add(&self, (sum, n): &mut (u64, u64), value: u64) {
-        (*sum, *n) = (*sum + value, *n + 1);
-    }
-
-    fn merge(&self, (sum, n): &mut (u64, u64), other: (u64, u64)) {
-        (*sum, *n) = (*sum + other.0, *n + other.1);
-    }
-
-    fn result(&self, (sum, n): &(u64, u64)) -> u64 {
-        sum / (*n).max(1)
-    }
-}
+use crate::common::{Mean, finished, take};
 
 /// A state of each keyed kind.
 struct Kinds {
