@@ -160,7 +160,7 @@ const CASES: u32 = 30;
 #[test]
 fn c16_a_restart_from_memory_is_one_from_files() {
     let (memory, files) = (AtomicU64::new(0), AtomicU64::new(0));
-    let cases = (shape(), 0..10_000u64, (20u64..60, 1u64..4));
+    let cases = (shape(), 0..10_000u64, (30u64..100, 1u64..5));
     let outcome = TestRunner::new(Config { source_file: Some(file!()), ..Config::with_cases(CASES) }).run(
         &cases,
         |(shape, seed, failures)| {
